@@ -1,0 +1,97 @@
+"""The middle floor's errors; extends ``model_store.errors``.
+
+    MusterError
+    └── DeploymentError
+        ├── InvalidInput             the caller's data is wrong; ``param`` names the field
+        │   └── ContextLengthExceeded    a text is longer than the model reads
+        ├── Overloaded               refused now; ``retry_after_s`` is computed from the backlog
+        ├── DeadlineExceeded         the deadline passed before an answer
+        ├── Cancelled                the client left
+        ├── PoisonousItem            this item made the engine fail, or was present at two replica deaths
+        ├── ModelNotReady            no replica of the model answers (yet)
+        ├── StateUnavailable         Redis does not answer and the operation needs a record
+        └── EngineFault              the engine broke its own promises (wrong count, non-finite output)
+"""
+
+from model_store.errors import MusterError
+
+
+class DeploymentError(MusterError):
+    """Base of the middle floor's errors."""
+
+
+class InvalidInput(DeploymentError):
+    """The caller's data is wrong. ``param`` is the field's path, for example ``input[3]``."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.message, self.param = message, param
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ContextLengthExceeded(InvalidInput):
+    """A text has more tokens than the model reads."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message, param)
+
+
+class Overloaded(DeploymentError):
+    """Refused at once because the queue is full. ``retry_after_s``: seconds until the backlog is worked off."""
+
+    def __init__(self, retry_after_s: float = 1.0, message: str = "Too much work is queued; try again later.") -> None:
+        super().__init__(retry_after_s, message)
+        self.retry_after_s, self.message = retry_after_s, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class DeadlineExceeded(DeploymentError):
+    """The request's deadline passed."""
+
+    def __init__(self, message: str = "The deadline passed before the answer was ready.") -> None:
+        super().__init__(message)
+
+
+class Cancelled(DeploymentError):
+    """The client went away; nobody reads this."""
+
+
+class PoisonousItem(DeploymentError):
+    """This one item makes the engine fail; the others of its batch were answered."""
+
+    def __init__(self, message: str = "This item makes the model fail and was refused.", param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.message, self.param = message, param
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ModelNotReady(DeploymentError):
+    """No replica of the model answers at the moment."""
+
+    def __init__(self, model: str, reason: str = "it is still loading", retry_after_s: float = 5.0) -> None:
+        super().__init__(model, reason, retry_after_s)
+        self.model, self.reason, self.retry_after_s = model, reason, retry_after_s
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r} is not ready: {self.reason}."
+
+
+class StateUnavailable(DeploymentError):
+    """Redis did not answer in time and the operation needs a stored record."""
+
+    def __init__(self, message: str = "Stored data is unavailable at the moment.", retry_after_s: float = 2.0) -> None:
+        super().__init__(message, retry_after_s)
+        self.message, self.retry_after_s = message, retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class EngineFault(DeploymentError):
+    """The engine broke its contract: wrong number of results, non-finite values, a golden output that moved."""

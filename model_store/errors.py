@@ -1,0 +1,73 @@
+"""The root of Muster's errors, and the store's branch.
+
+    MusterError                      every error that Muster raises on purpose
+    └── ModelStoreError
+        ├── CatalogueError           catalogue.yaml is wrong
+        ├── UnknownModel             no such key, id or role in the catalogue
+        ├── ModelNotPulled           known, but its files are not in the store
+        ├── TamperedModel            a file differs from its locked sha256, is missing, or is not a plain file
+        ├── SourceUnavailable        the place the model comes from has not got it
+        ├── StoreBusy                another process is changing the store
+        └── ConversionFailed         the exported graph could not be made or does not equal the reference
+
+Standard library only. Every error passes all its arguments to ``Exception.__init__`` so that it survives pickling.
+Messages name models, files and numbers; never a client's text.
+"""
+
+
+class MusterError(Exception):
+    """Base of every deliberate error; ``str(error)`` is safe to show to a client."""
+
+
+class ModelStoreError(MusterError):
+    """Base of the store's errors."""
+
+
+class CatalogueError(ModelStoreError):
+    """The catalogue file is malformed; the message names the entry and the field."""
+
+
+class UnknownModel(ModelStoreError):
+    """No catalogue key, Hugging Face id or role has this name."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self) -> str:
+        hint = f" Known: {', '.join(self.known)}." if self.known else ""
+        return f"There is no model {self.name!r}.{hint}"
+
+
+class ModelNotPulled(ModelStoreError):
+    """The model is in the catalogue but its files are not in the store."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"Model {self.key!r} is not in the store. Run `muster up`, or adopt it first."
+
+
+class TamperedModel(ModelStoreError):
+    """A stored file is not what the lock says; the model must not serve."""
+
+    def __init__(self, key: str, file: str, reason: str) -> None:
+        super().__init__(key, file, reason)
+        self.key, self.file, self.reason = key, file, reason
+
+    def __str__(self) -> str:
+        return f"Model {self.key!r} refuses to serve: {self.file}: {self.reason}. Remove it and adopt it again."
+
+
+class SourceUnavailable(ModelStoreError):
+    """The model's source (an installed package, a folder) has not got the files."""
+
+
+class StoreBusy(ModelStoreError):
+    """Another process holds the store's lock."""
+
+
+class ConversionFailed(ModelStoreError):
+    """The exported artefact could not be made, or differs from the reference."""
