@@ -1,0 +1,72 @@
+"""What travels with every piece of work between the gateway, the dispatcher and a replica: small frozen objects.
+
+Deadlines are ``time.monotonic()`` instants of the process that holds the object; only the remaining seconds cross a
+process boundary, because monotonic clocks of two processes (or nodes) need not agree.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from model_store.errors import MusterError
+
+Lane = Literal["interactive", "bulk"]
+INTERACTIVE_MAX_ITEMS = 16
+"""More items than this are always bulk (the HTTP contract)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Who asks, how urgently and until when. ``deadline`` is this process's monotonic clock, seconds."""
+
+    request_id: str
+    tenant: str
+    lane: Lane
+    deadline: float
+
+    def remaining(self) -> float:
+        """Seconds left; negative when the deadline has passed."""
+        return self.deadline - time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time went, milliseconds; the longest over the pieces of a request."""
+
+    queue_ms: float = 0.0
+    tokenize_ms: float = 0.0
+    compute_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's answer to one request: one value per input, None where ``errors`` holds that index."""
+
+    values: Sequence[Any]
+    costs: Sequence[int]
+    revision: str
+    errors: Mapping[int, MusterError] = field(default_factory=dict)
+    truncated: Sequence[Mapping[str, int]] = ()
+    timing: Timing = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """State of one Serve application: ``ready``, ``loading``, ``not_pulled`` or ``failed`` (with the reason)."""
+
+    state: Literal["ready", "loading", "not_pulled", "failed"]
+    reason: str | None = None
+    replicas: int = 0
+
+
+class Fleet(Protocol):
+    """All model applications as the HTTP layer sees them; the gateway implements it with dispatchers."""
+
+    async def call(
+        self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
+    ) -> Answer:
+        """Run inputs on an application. Raises ``Overloaded``, ``DeadlineExceeded``, ``ModelNotReady``."""
+
+    async def states(self) -> Mapping[str, ModelState]:
+        """State of every application by name."""
