@@ -48,7 +48,7 @@ class Answer:
     revision: str
     errors: Mapping[int, MusterError] = field(default_factory=dict)
     truncated: Sequence[Mapping[str, int]] = ()
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,16 @@
 """The middle floor's errors; extends ``model_store.errors``.
 
-    MusterError
-    └── DeploymentError
-        ├── InvalidInput             the caller's data is wrong; ``param`` names the field
-        │   └── ContextLengthExceeded    a text is longer than the model reads
-        ├── Overloaded               refused now; ``retry_after_s`` is computed from the backlog
-        ├── DeadlineExceeded         the deadline passed before an answer
-        ├── Cancelled                the client left
-        ├── PoisonousItem            this item made the engine fail, or was present at two replica deaths
-        ├── ModelNotReady            no replica of the model answers (yet)
-        ├── StateUnavailable         Redis does not answer and the operation needs a record
-        └── EngineFault              the engine broke its own promises (wrong count, non-finite output)
+MusterError
+└── DeploymentError
+    ├── InvalidInput             the caller's data is wrong; ``param`` names the field
+    │   └── ContextLengthExceeded    a text is longer than the model reads
+    ├── Overloaded               refused now; ``retry_after_s`` is computed from the backlog
+    ├── DeadlineExceeded         the deadline passed before an answer
+    ├── Cancelled                the client left
+    ├── PoisonousItem            this item made the engine fail, or was present at two replica deaths
+    ├── ModelNotReady            no replica of the model answers (yet)
+    ├── StateUnavailable         Redis does not answer and the operation needs a record
+    └── EngineFault              the engine broke its own promises (wrong count, non-finite output)
 """
 
 from model_store.errors import MusterError
@@ -63,7 +63,9 @@ class Cancelled(DeploymentError):
 class PoisonousItem(DeploymentError):
     """This one item makes the engine fail; the others of its batch were answered."""
 
-    def __init__(self, message: str = "This item makes the model fail and was refused.", param: str | None = None) -> None:
+    def __init__(
+        self, message: str = "This item makes the model fail and was refused.", param: str | None = None
+    ) -> None:
         super().__init__(message, param)
         self.message, self.param = message, param
 

@@ -1,0 +1,291 @@
+"""The batcher: takes groups of items with costs, runs a list -> list function in batches, returns their outcomes.
+
+It owns order, fairness, deadlines, coalescing and the isolation of failures. It knows no model, no Ray and no text:
+items are opaque, costs are integers in the engine's own unit.
+
+- Work-conserving: a batch starts as soon as the engine is free; no timer waits while it is.
+- Grouped by length: the oldest item seeds a batch, the items nearest to it in cost fill it up to ``budget``.
+- Fair: while both lanes wait, each gets its share of the computed cost; the bulk lane's share grows as its oldest
+  item ages. Within a lane the oldest item always goes next, so nothing starves.
+- Deadlines and cancellation: items that nobody waits for any more leave the queue without being computed.
+- Bounded: a group that does not fit is refused at once with ``Overloaded``.
+- Coalescing: items with equal keys that are queued or running are computed once.
+- Isolating: the items of a failed batch are run once more, each alone, so that only the poisonous one fails.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.batch_queue import Entry, LaneQueue
+from deployments.call import Lane
+from deployments.engines.base import Prepared
+from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, Overloaded, PoisonousItem
+from model_store.errors import MusterError
+
+Runner = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """Bounds of the batcher. Costs are in the engine's unit (tokens, rows).
+
+    ``budget``: largest cost of a batch; a single dearer item runs alone. ``padded``: whether a batch costs longest x
+    count (True) or the sum (False). ``slack``: padding, in units, that costs less than a batch of its own.
+    ``bulk_share`` to ``bulk_share_aged``: share of computed cost that bulk gets while interactive items wait, rising
+    with the age of the oldest bulk item up to ``age_limit_s``.
+    """
+
+    budget: int = 512
+    padded: bool = True
+    slack: int = 16
+    max_queued_cost: int = 262_144
+    bulk_share: float = 0.35
+    bulk_share_aged: float = 0.6
+    age_limit_s: float = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One request's items in the batcher; ``done`` resolves when every item has an outcome."""
+
+    id: str
+    done: asyncio.Future[None]
+    outcomes: list[Any]
+    pending: int
+    deadline: float
+    queue_ms: float = 0.0
+    compute_ms: float = 0.0
+    entries: list[Entry] = field(default_factory=list)
+
+    def settle(self, index: int, outcome: Any) -> None:
+        self.outcomes[index] = outcome
+        self.pending -= 1
+        if self.pending == 0 and not self.done.done():
+            self.done.set_result(None)
+
+
+class Batcher:
+    """Runs items through ``run`` in fair, length-grouped batches. One instance a replica, used from one event loop."""
+
+    def __init__(self, run: Runner, policy: BatchPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._policy = policy
+        self._clock = clock
+        self._lanes: dict[Lane, LaneQueue] = {"interactive": LaneQueue(), "bulk": LaneQueue()}
+        self._in_flight: dict[bytes, Entry] = {}
+        self._running: list[Entry] = []
+        self._groups: dict[str, list[Group]] = {}
+        self._bulk_credit = 0.0
+        self._rate: float | None = None
+        self._wake = asyncio.Event()
+        self._loop_task: asyncio.Task[None] | None = None
+        self._sequence = 0
+
+    # -- what callers use ------------------------------------------------------------------------------------------
+
+    async def submit(self, items: Sequence[Prepared], lane: Lane, deadline: float, request_id: str = "") -> Group:
+        """Queue items and wait until each has an outcome: a value, or the exception in its place.
+
+        ``deadline`` is an instant of the batcher's clock. Raises ``Overloaded`` when the queue has no room. When the
+        awaiting task is cancelled, its items leave the queue.
+        """
+        self._admit(sum(item.cost for item in items))
+        loop = asyncio.get_running_loop()
+        group = Group(request_id, loop.create_future(), [None] * len(items), len(items), deadline)
+        if not items:
+            return group
+        self._groups.setdefault(request_id, []).append(group)
+        for index, item in enumerate(items):
+            self._enqueue(item, group, index, lane)
+        self._ensure_loop()
+        self._wake.set()
+        timer = loop.call_later(max(0.0, deadline - self._clock()), self._abandon, group, DeadlineExceeded())
+        try:
+            await group.done
+        finally:
+            timer.cancel()
+            self._abandon(group, Cancelled())
+            self._forget(group)
+        return group
+
+    def cancel(self, request_id: str) -> bool:
+        """Drop what is queued for a request; its waiter gets ``Cancelled``. True when something was waiting."""
+        groups = self._groups.get(request_id, [])
+        for group in list(groups):
+            self._abandon(group, Cancelled())
+        return bool(groups)
+
+    @property
+    def queued_cost(self) -> int:
+        """Cost waiting in the queue, without the running batch."""
+        return sum(lane.cost for lane in self._lanes.values())
+
+    @property
+    def running_cost(self) -> int:
+        return sum(entry.item.cost for entry in self._running)
+
+    def backlog_s(self) -> float:
+        """Predicted seconds until everything queued and running is done; 0 before the first full batch was timed."""
+        return (self.queued_cost + self.running_cost) / self._rate if self._rate else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Cost units computed a second in full batches, smoothed; 0 before the first of them."""
+        return self._rate or 0.0
+
+    def alive(self) -> bool:
+        """False when the loop has died, which ``check_health`` turns into a restart."""
+        return self._loop_task is None or not self._loop_task.done()
+
+    async def close(self) -> None:
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.gather(self._loop_task, return_exceptions=True)
+
+    # -- queueing --------------------------------------------------------------------------------------------------
+
+    def _admit(self, cost: int) -> None:
+        queued = self.queued_cost
+        # An empty queue takes any group: refusing it would refuse it for ever.
+        if queued and queued + cost > self._policy.max_queued_cost:
+            raise Overloaded(max(0.1, self.backlog_s()))
+
+    def _enqueue(self, item: Prepared, group: Group, index: int, lane: Lane) -> None:
+        entry = self._in_flight.get(item.key) if item.key is not None else None
+        if entry is None:
+            self._sequence += 1
+            entry = Entry(item, self._clock(), self._sequence, lane)
+            self._lanes[lane].add(entry)
+            if item.key is not None:
+                self._in_flight[item.key] = entry
+        elif lane == "interactive" and entry.lane == "bulk" and entry.queued:
+            self._lanes["bulk"].remove(entry)
+            entry.lane = "interactive"
+            self._lanes["interactive"].add(entry)
+        entry.waiters.append((group, index))
+        group.entries.append(entry)
+
+    def _abandon(self, group: Group, error: MusterError) -> None:
+        """Settle what the group still waits for with ``error`` and drop the items that only it waited for."""
+        if group.pending == 0:
+            return
+        for entry in group.entries:
+            mine = [waiter for waiter in entry.waiters if waiter[0] is group]
+            if not mine:
+                continue
+            entry.waiters = [waiter for waiter in entry.waiters if waiter[0] is not group]
+            for _, index in mine:
+                group.settle(index, error)
+            if not entry.waiters and entry.queued:
+                self._lanes[entry.lane].remove(entry)
+                self._release(entry)
+
+    def _forget(self, group: Group) -> None:
+        groups = self._groups.get(group.id, [])
+        if group in groups:
+            groups.remove(group)
+        if not groups:
+            self._groups.pop(group.id, None)
+
+    def _release(self, entry: Entry) -> None:
+        key = entry.item.key
+        if key is not None and self._in_flight.get(key) is entry:
+            del self._in_flight[key]
+
+    # -- computing -------------------------------------------------------------------------------------------------
+
+    def _ensure_loop(self) -> None:
+        if self._loop_task is None or self._loop_task.done():
+            self._loop_task = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if not batch:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._compute(batch)
+
+    def _next_batch(self) -> list[Entry]:
+        lane = self._choose_lane()
+        if lane is None:
+            return []
+        policy = self._policy
+        batch = self._lanes[lane].take(policy.budget, policy.padded, policy.slack)
+        self._account(lane, sum(entry.item.cost for entry in batch))
+        return batch
+
+    def _choose_lane(self) -> Lane | None:
+        interactive, bulk = self._lanes["interactive"], self._lanes["bulk"]
+        if not interactive:
+            self._bulk_credit = 0.0
+            return "bulk" if bulk else None
+        if bulk and self._bulk_credit >= min(bulk.cost, self._policy.budget):
+            return "bulk"
+        return "interactive"
+
+    def _account(self, lane: Lane, cost: int) -> None:
+        if lane == "bulk":
+            self._bulk_credit = max(0.0, self._bulk_credit - cost)
+        elif self._lanes["bulk"]:
+            share = self._bulk_share()
+            self._bulk_credit += cost * share / (1 - share)
+        else:
+            self._bulk_credit = 0.0
+
+    def _bulk_share(self) -> float:
+        policy = self._policy
+        oldest = self._lanes["bulk"].oldest()
+        age = self._clock() - oldest.enqueued if oldest else 0.0
+        grown = min(1.0, age / policy.age_limit_s) * (policy.bulk_share_aged - policy.bulk_share)
+        return policy.bulk_share + grown
+
+    async def _compute(self, batch: list[Entry]) -> None:
+        self._running = batch
+        started = self._clock()
+        try:
+            values = await self._run([entry.item for entry in batch])
+            if len(values) != len(batch):
+                raise EngineFault(f"The engine gave {len(values)} results for {len(batch)} items.")
+        except Exception as error:  # noqa: BLE001 - whatever the engine raises belongs to its items, not to the loop
+            self._isolate(batch, error)
+        else:
+            self._measure(sum(entry.item.cost for entry in batch), self._clock() - started)
+            for entry, value in zip(batch, values, strict=True):
+                self._finish(entry, value, started)
+        finally:
+            self._running = []
+
+    def _measure(self, cost: int, seconds: float) -> None:
+        # Small batches are mostly overhead; a backlog is worked off in full ones, so those set the rate.
+        if 2 * cost < self._policy.budget:
+            return
+        rate = cost / max(seconds, 1e-6)
+        self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
+
+    def _finish(self, entry: Entry, outcome: Any, started: float) -> None:
+        self._release(entry)
+        now = self._clock()
+        for group, index in entry.waiters:
+            group.queue_ms = max(group.queue_ms, (started - entry.enqueued) * 1e3)
+            group.compute_ms = max(group.compute_ms, (now - started) * 1e3)
+            group.settle(index, outcome)
+        entry.waiters = []
+
+    def _isolate(self, batch: list[Entry], error: Exception) -> None:
+        if len(batch) == 1:
+            blame = error if isinstance(error, MusterError) else PoisonousItem()
+            if blame is not error:
+                blame.__cause__ = error
+            self._finish(batch[0], blame, self._clock())
+            return
+        for entry in batch:
+            if not entry.waiters:
+                self._release(entry)
+                continue
+            entry.alone = True
+            self._lanes[entry.lane].add(entry)

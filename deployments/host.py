@@ -1,0 +1,108 @@
+"""What hosts an engine inside a replica: its threads, its batcher, its answers. Plain asyncio, no Ray.
+
+Tokenising and computing have a thread each, so that the event loop always answers health checks and cancellation.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from deployments.batching import Batcher, BatchPolicy
+from deployments.call import Lane, Timing
+from deployments.engines.base import Engine, Prepared
+from deployments.wire import Call, Piece, PieceReply, Reply
+from model_store.errors import MusterError
+
+PROBE_DEADLINE_S = 20.0
+
+
+class EngineHost:
+    """One loaded engine behind one batcher. Construct it inside a running event loop."""
+
+    def __init__(self, engine: Engine, policy: BatchPolicy, probe: Any) -> None:
+        self._engine = engine
+        self._probe = probe
+        self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self.batcher = Batcher(self._run, policy)
+        self._revision = engine.describe().revision
+        self._waiting: dict[str, tuple[float, float]] = {}
+
+    async def answer(self, call: Call) -> Reply:
+        """Run every piece of a call; pieces fail apart from each other."""
+        self._waiting[call.sender] = (time.monotonic(), call.waiting_s)
+        replies = await asyncio.gather(*(self._piece(piece, call.lane) for piece in call.pieces))
+        return Reply(replies, self._revision, self.batcher.rate, self.batcher.backlog_s())
+
+    def cancel(self, request_ids: Sequence[str]) -> None:
+        for request_id in request_ids:
+            self.batcher.cancel(request_id)
+
+    def backlog_s(self) -> float:
+        """Predicted seconds of work: queued and running here, plus what the dispatchers said waits for this model."""
+        fresh = time.monotonic() - 3.0
+        self._waiting = {sender: seen for sender, seen in self._waiting.items() if seen[0] > fresh}
+        return self.batcher.backlog_s() + sum(waiting for _, waiting in self._waiting.values())
+
+    async def check(self) -> None:
+        """A real prediction through the real path; raises when the batcher is dead or the engine fails."""
+        if not self.batcher.alive():
+            raise RuntimeError("The batcher's loop has died.")
+        reply = await self._piece(Piece("health", [self._probe], {}, PROBE_DEADLINE_S), "interactive")
+        for error in reply.errors.values():
+            raise error
+
+    async def calibrate(self, inputs: Sequence[Any]) -> None:
+        """Run one full batch twice, so that the rate is known before the first request is admitted by it."""
+        for _ in range(2):
+            await self._piece(Piece("calibration", inputs, {}, 60.0), "bulk")
+
+    async def close(self) -> None:
+        await self.batcher.close()
+        self._tokenizer.shutdown(wait=False, cancel_futures=True)
+        self._compute.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, items: Sequence[Prepared]) -> Sequence[Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._compute, self._engine.run, items)
+
+    async def _piece(self, piece: Piece, lane: Lane) -> PieceReply:
+        deadline = time.monotonic() + piece.remaining_s
+        loop = asyncio.get_running_loop()
+        started = time.perf_counter()
+        prepared = await loop.run_in_executor(self._tokenizer, self._engine.prepare, piece.inputs, dict(piece.options))
+        tokenize_ms = (time.perf_counter() - started) * 1e3
+        items = [item for item in prepared if isinstance(item, Prepared)]
+        errors: dict[int, MusterError] = {
+            index: error for index, error in enumerate(prepared) if isinstance(error, MusterError)
+        }
+        try:
+            group = await self.batcher.submit(items, lane, deadline, piece.request_id)
+        except MusterError as error:
+            return _refused(len(prepared), error)
+        outcomes = iter(group.outcomes)
+        values = [next(outcomes) if isinstance(item, Prepared) else None for item in prepared]
+        for index, value in enumerate(values):
+            if isinstance(value, MusterError):
+                values[index], errors[index] = None, value
+        return PieceReply(
+            values=_stack(values),
+            costs=[item.cost if isinstance(item, Prepared) else 0 for item in prepared],
+            errors=errors,
+            cut={i: item.report for i, item in enumerate(prepared) if isinstance(item, Prepared) and item.report},
+            timing=Timing(group.queue_ms, tokenize_ms, group.compute_ms),
+        )
+
+
+def _refused(count: int, error: MusterError) -> PieceReply:
+    return PieceReply([None] * count, [0] * count, dict.fromkeys(range(count), error))
+
+
+def _stack(values: list[Any]) -> Sequence[Any]:
+    """One array instead of many: it crosses the process boundary as one buffer."""
+    if values and all(isinstance(value, np.ndarray) for value in values):
+        return np.stack(values)  # type: ignore[return-value]
+    return values

@@ -1,0 +1,111 @@
+"""A request on its way through the dispatcher, and the slices it is cut into."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deployments.call import Answer, CallContext, Timing
+from deployments.wire import PieceReply
+from model_store.errors import MusterError
+
+
+class PendingRequest:
+    """Collects the outcomes of one request's inputs; ``done`` resolves when all are in, or fails as a whole."""
+
+    def __init__(
+        self, inputs: Sequence[Any], hints: Sequence[int], options: Mapping[str, Any], context: CallContext
+    ) -> None:
+        self.inputs, self.hints, self.options, self.context = inputs, hints, options, context
+        # Request ids come from clients; the object's identity keeps two requests with one id apart.
+        self.id = f"{context.request_id}#{id(self):x}"
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.settled = not inputs
+        self._missing = len(inputs)
+        self._values: list[Any] = [None] * len(inputs)
+        self._costs = [0] * len(inputs)
+        self._errors: dict[int, MusterError] = {}
+        self._cut: dict[int, Mapping[str, int]] = {}
+        self._revision = ""
+        self._timing = Timing()
+
+    def whole(self) -> "Slice":
+        """All inputs, in order of cost, so that slices cut off it are of like length."""
+        indices = sorted(range(len(self.inputs)), key=self.hints.__getitem__)
+        return Slice(self, indices, sum(self.hints))
+
+    def deliver(self, indices: Sequence[int], reply: PieceReply, revision: str) -> None:
+        if self.settled:
+            return
+        for position, index in enumerate(indices):
+            self._values[index] = reply.values[position]
+            self._costs[index] = reply.costs[position]
+        for position, error in reply.errors.items():
+            self._errors[indices[position]] = error
+        for position, cut in reply.cut.items():
+            self._cut[indices[position]] = cut
+        self._revision = revision
+        ours, theirs = self._timing, reply.timing
+        self._timing = Timing(
+            max(ours.queue_ms, theirs.queue_ms),
+            max(ours.tokenize_ms, theirs.tokenize_ms),
+            max(ours.compute_ms, theirs.compute_ms),
+        )
+        self._arrived(len(indices))
+
+    def refuse(self, index: int, error: MusterError) -> None:
+        """Settle one input with an error."""
+        if not self.settled:
+            self._errors[index] = error
+            self._arrived(1)
+
+    def fail(self, error: Exception) -> None:
+        """Settle the whole request with an error."""
+        if not self.settled:
+            self.settled = True
+            self.done.set_exception(error)
+
+    def _arrived(self, count: int) -> None:
+        self._missing -= count
+        if self._missing == 0:
+            self.settled = True
+            self.done.set_result(None)
+
+    def answer(self) -> Answer:
+        truncated = [{"index": index, **self._cut[index]} for index in sorted(self._cut)]
+        return Answer(self._values, self._costs, self._revision, self._errors, truncated, self._timing)
+
+
+@dataclass(slots=True)
+class Slice:
+    """Some inputs of a request, waiting or in a call. ``alone``: must travel by itself; ``deaths``: seen so far."""
+
+    request: PendingRequest
+    indices: list[int]
+    hint: int
+    alone: bool = False
+    deaths: int = 0
+
+    def inputs(self) -> list[Any]:
+        return [self.request.inputs[index] for index in self.indices]
+
+    def cut(self, room: float) -> tuple["Slice", "Slice | None"]:
+        """The first inputs that fit into ``room`` (at least one), and the rest."""
+        hints = np.asarray([self.request.hints[index] for index in self.indices], dtype=np.int64)
+        if self.hint <= room:
+            return self, None
+        count = max(1, int(np.searchsorted(np.cumsum(hints), room, side="right")))
+        if count >= len(self.indices):
+            return self, None
+        head_hint = int(hints[:count].sum())
+        head = Slice(self.request, self.indices[:count], head_hint)
+        return head, Slice(self.request, self.indices[count:], self.hint - head_hint)
+
+    def singles(self) -> list["Slice"]:
+        """One slice an input, after a death."""
+        return [
+            Slice(self.request, [index], self.request.hints[index], alone=True, deaths=self.deaths + 1)
+            for index in self.indices
+        ]

@@ -1,0 +1,109 @@
+"""The skill graph's three deployments: inference -> evidence fusion -> reasoning, bound in this order.
+
+The application's ingress is ``Reasoning``; each stage hands a whole call to the stage below and adds its part to what
+comes back. Plain classes; ``serve_app.app`` binds them, and the handle of the stage below is all they know of Serve.
+What the stages compute is in ``boosting``, ``fusion`` and ``reasoning``.
+"""
+
+import abc
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from deployments.autoscaling import BACKLOG_METRIC
+from deployments.batching import BatchPolicy
+from deployments.cpu_gate import CpuGate
+from deployments.engines.boosting import BoostingEngine
+from deployments.host import EngineHost
+from deployments.settings import load_settings
+from deployments.skills.assessment import Assessment, to_json
+from deployments.skills.features import FEATURES, FeatureSet
+from deployments.skills.fusion import fuse
+from deployments.skills.reasoning import explain
+from deployments.wire import Call, PieceReply, Reply
+from model_store.settings import load_settings as load_store_settings
+
+logger = logging.getLogger("ray.serve.muster")
+
+NOTHING_OBSERVED = FeatureSet((None,) * len(FEATURES))
+"""A valid student row: what health checks and calibration predict."""
+ROWS_PER_BATCH = 128
+"""Rows are cheap beside the call that brings them; this bounds how long one batch keeps an interactive row waiting."""
+
+
+class Inference:
+    """The skill models behind a batcher: values are ``{skill: Prediction}``, one per student row."""
+
+    async def __init__(self) -> None:
+        engine = await asyncio.to_thread(self._load)
+        policy = BatchPolicy(budget=ROWS_PER_BATCH, padded=False, max_queued_cost=20_000)
+        self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED)
+        await self._host.calibrate([NOTHING_OBSERVED] * ROWS_PER_BATCH)
+
+    @staticmethod
+    def _load() -> BoostingEngine:
+        settings = load_settings()
+        engine = BoostingEngine(
+            load_store_settings().skills_dir, settings.threads_or_cores(), CpuGate.from_settings(settings)
+        )
+        engine.load()
+        engine.warm()
+        logger.info("Skill models %s serve.", engine.describe().revision)
+        return engine
+
+    async def answer(self, call: Call) -> Reply:
+        return await self._host.answer(call)
+
+    async def cancel(self, request_ids: Sequence[str]) -> None:
+        self._host.cancel(request_ids)
+
+    async def check_health(self) -> None:
+        await self._host.check()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return {BACKLOG_METRIC: self._host.backlog_s()}
+
+
+class _Stage(abc.ABC):
+    """A deployment that adds its part to what the stage below answers."""
+
+    def __init__(self, below: Any) -> None:
+        self._below = below
+        self._ask = below.options(method_name="answer", request_serialization="pickle", response_serialization="pickle")
+
+    async def answer(self, call: Call) -> Reply:
+        reply: Reply = await self._ask.remote(call)
+        return await asyncio.to_thread(self._add, call, reply)
+
+    async def cancel(self, request_ids: Sequence[str]) -> None:
+        # Best effort, like every cancellation: the deadline ends what it does not reach.
+        with contextlib.suppress(Exception):
+            await self._below.broadcast("cancel", list(request_ids)).results_async(timeout_s=5)
+
+    def _add(self, call: Call, reply: Reply) -> Reply:
+        return replace(reply, pieces=[self._piece(p.inputs, a) for p, a in zip(call.pieces, reply.pieces, strict=True)])
+
+    def _piece(self, rows: Sequence[Any], answer: PieceReply) -> PieceReply:
+        values = [None if v is None else self._one(row, v) for row, v in zip(rows, answer.values, strict=True)]
+        return replace(answer, values=values)
+
+    @abc.abstractmethod
+    def _one(self, row: Any, value: Any) -> Any:
+        """This stage's value for one row, from the value of the stage below."""
+
+
+class Fusion(_Stage):
+    """Evidence fusion: values are ``{skill: Fused}``."""
+
+    def _one(self, row: Any, value: Any) -> Any:
+        return fuse(row, value)
+
+
+class Reasoning(_Stage):
+    """Reasoning, and the form that clients see: values are ``{skill: skill object}``."""
+
+    def _one(self, row: Any, value: Any) -> Any:
+        return {skill: to_json(Assessment(fused, explain(fused))) for skill, fused in value.items()}

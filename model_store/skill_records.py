@@ -1,0 +1,78 @@
+"""What a bundle of skill models says about itself, as checked records, and the two ways it can refuse to serve."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_store.errors import ModelNotPulled, TamperedModel
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A plain name: it cannot leave its folder."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SkillName = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
+
+
+class NoSkillModels(ModelNotPulled):
+    """No bundle has been trained or chosen yet."""
+
+    def __str__(self) -> str:
+        return "There are no skill models yet. Run `muster skills train`."
+
+
+class TamperedSkills(TamperedModel):
+    """A file of a bundle is not what the bundle or the alias says; the bundle must not serve."""
+
+    def __str__(self) -> str:
+        return f"{self.key} refuses to serve: {self.file}: {self.reason}. Run `muster skills train` to replace it."
+
+
+class Record(BaseModel):
+    """Base: unknown fields and numbers that are not finite are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CalibrationRecord(Record):
+    """A skill's interval calibration; the meaning of the numbers is ``deployments.skills.calibration``'s."""
+
+    level: float = Field(gt=0, lt=1)
+    quantile: float = Field(gt=0, le=1e6)
+    coefficients: tuple[float, ...] = Field(min_length=1, max_length=64)
+
+
+class SkillRecord(Record):
+    """One skill's model: its file and how it was made."""
+
+    file: FileName
+    hyperparameters: dict[str, Any]
+    metrics: dict[str, float]
+    calibration: CalibrationRecord
+
+
+class GoldenRecord(Record):
+    """One row and every skill's raw output on it, taken when the bundle was made."""
+
+    features: tuple[float | None, ...] = Field(max_length=256)
+    margins: dict[str, float]
+
+
+class BundleRecord(Record):
+    """``bundle.json``."""
+
+    version: FileName
+    schema_hash: Sha256
+    synthetic_model: bool
+    created_at: str
+    libraries: dict[str, str]
+    training_data: dict[str, Any]
+    skills: dict[SkillName, SkillRecord] = Field(min_length=1, max_length=64)
+    golden: GoldenRecord
+    files: dict[FileName, Sha256]
+    """sha256 of every other file of the bundle."""
+
+
+class AliasRecord(Record):
+    """The alias file: which bundle serves, and the sha256 of its ``bundle.json``."""
+
+    version: FileName
+    bundle_sha256: Sha256

@@ -1,0 +1,117 @@
+"""The HTTP application, put together from its services. It knows no Ray: a test or a notebook can run it as it is."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deployments.errors import InvalidInput
+from serve_app.api import openapi
+from serve_app.api.bodies import refuse
+from serve_app.api.docs_page import docs_page
+from serve_app.api.embeddings import Embeddings
+from serve_app.api.errors import error_response
+from serve_app.api.exchange import exchange_of
+from serve_app.api.health import HealthRoutes
+from serve_app.api.middleware import Envelope
+from serve_app.api.models import ModelRoutes
+from serve_app.api.records import Records
+from serve_app.api.services import Services
+from serve_app.api.skills import Skills
+from serve_app.api.students import Students
+
+DESCRIPTION = "A team's own models on its own machines: text embeddings, and skill assessments with their evidence."
+TAGS = [
+    {"name": "models", "description": "Models by key, Hugging Face id or role; OpenAI's shapes."},
+    {"name": "skills", "description": "Skill assessments: inference, evidence fusion, reasoning."},
+    {"name": "students", "description": "What is stored on a student."},
+    {"name": "operations", "description": "Health and metrics."},
+]
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application. Its lifespan starts the access log and the publishing of metrics."""
+    app = FastAPI(
+        title="Muster",
+        version=_version(),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(services),
+        middleware=[
+            Middleware(
+                Envelope,
+                settings=services.settings,
+                keys=services.keys,
+                metrics=services.metrics,
+                access_log=services.access_log,
+            )
+        ],
+        exception_handlers={HTTPException: _answer, RequestValidationError: _answer},
+    )
+    # The hot route first: routes are tried in order.
+    for routes in (Embeddings, Skills, Students, Records, ModelRoutes):
+        routes(services).mount(app)
+    HealthRoutes(services, app.version).mount(app)
+    _mount_docs(app)
+    openapi.install(app)
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """FastAPI's and Starlette's own errors in our shape; all others reach the envelope by themselves."""
+    if isinstance(error, RequestValidationError):
+        error = _as_invalid_input(error)
+    return error_response(error, request.scope["path"], exchange_of(request).request_id)
+
+
+def _as_invalid_input(error: RequestValidationError) -> Exception:
+    """The first problem as ``InvalidInput``; FastAPI's place names (``query``, ``path``) go."""
+    problems = [{**problem, "loc": problem["loc"][1:]} for problem in error.errors()]
+    try:
+        refuse(problems)
+    except InvalidInput as invalid:
+        return invalid
+
+
+def _mount_docs(app: FastAPI) -> None:
+    async def docs() -> Response:
+        return docs_page(app.openapi())
+
+    async def document() -> Response:
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+
+    app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/openapi.json", document, methods=["GET"], include_in_schema=False)
+
+
+def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services.access_log.start()
+        await services.shared_metrics.start()
+        try:
+            yield
+        finally:
+            await services.shared_metrics.stop()
+            await services.state.close()
+            services.access_log.stop()
+
+    return lifespan
+
+
+def _version() -> str:
+    try:
+        return version("muster")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,86 @@
+"""A model call on behalf of a client: dropped when the client leaves, counted, and its timing told in headers."""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from deployments.call import Answer
+from deployments.errors import Cancelled
+from model_store.errors import MusterError
+from serve_app.api.exchange import exchange_of
+from serve_app.api.services import Services
+
+T = TypeVar("T")
+
+
+async def call_model(
+    services: Services, request: Request, application: str, inputs: Sequence[Any], options: Mapping[str, Any]
+) -> Answer:
+    """Run inputs on an application. Raises ``Cancelled`` when the client leaves before the answer."""
+    context = exchange_of(request).context(len(inputs))
+    try:
+        answer = await while_connected(request.receive, services.fleet.call(application, inputs, options, context))
+    except Exception:
+        services.metrics.inferences(application, 0, len(inputs), 0)
+        raise
+    failed = len(answer.errors)
+    services.metrics.inferences(application, len(inputs) - failed, failed, sum(answer.costs))
+    return answer
+
+
+async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
+    """Wait for ``work``, but cancel it when the client disconnects; then raise ``Cancelled``."""
+    task = asyncio.current_task()
+    assert task is not None
+    watch = asyncio.create_task(_cancel_on_disconnect(receive, task))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if watch.done() and not watch.cancelled() and task.uncancel() == 0:
+            raise Cancelled() from None
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _cancel_on_disconnect(receive: Receive, task: asyncio.Task[Any]) -> None:
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except Exception:  # noqa: BLE001 - a channel that breaks tells nothing about the client; the deadline still holds
+        return
+    task.cancel()
+
+
+def first_error(answer: Answer, param: str | None) -> MusterError | None:
+    """The error of the first input that failed, its ``param`` set to the caller's own name of that input.
+
+    ``param`` is a template with ``{}`` for the index; the engine only knew the input's place in its own batch.
+    """
+    if not answer.errors:
+        return None
+    index = min(answer.errors)
+    error = copy.copy(answer.errors[index])
+    if param is not None and hasattr(error, "param"):
+        error.param = param.format(index)
+    return error
+
+
+def timing_headers(answer: Answer) -> dict[str, str]:
+    """Where the time went, milliseconds."""
+    timing = answer.timing
+    return {
+        "X-Queue-Ms": f"{timing.queue_ms:.2f}",
+        "X-Tokenize-Ms": f"{timing.tokenize_ms:.2f}",
+        "X-Compute-Ms": f"{timing.compute_ms:.2f}",
+        "X-Cache-Hits": "0",
+    }
+
+
+def model_headers(answer: Answer, model: str) -> dict[str, str]:
+    """Who answered, for bodies whose shape has no place for it."""
+    return {"X-Model": model, "X-Model-Revision": answer.revision, "X-Fallback": "false", **timing_headers(answer)}

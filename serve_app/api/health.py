@@ -1,0 +1,145 @@
+"""Health: is the process up, does the main job answer, and what exactly is wrong."""
+
+import asyncio
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from deployments.call import ModelState
+from deployments.errors import DeadlineExceeded, StateUnavailable
+from model_store.errors import UnknownModel
+from serve_app.api.errors import responses
+from serve_app.api.schemas import Health, HealthReport, Readiness
+from serve_app.api.services import Services
+from serve_app.api.skills import APPLICATION as SKILLS
+
+PATIENCE_S = 2.0
+Status = Literal["healthy", "degraded", "unhealthy"]
+UP = orjson.dumps({"status": "healthy"})
+ABSENT = ModelState("not_pulled", "it is not deployed here")
+WITHOUT_STATE = "stored students, records and complete metrics"
+
+
+class HealthRoutes:
+    """The health routes and the Prometheus page."""
+
+    def __init__(self, services: Services, version: str) -> None:
+        self._services, self._version = services, version
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the routes."""
+        common: dict[str, Any] = {"methods": ["GET"], "tags": ["operations"]}
+        app.add_api_route("/health", self.health, summary="The process is up", response_model=Health, **common)
+        ready = {"model": Readiness, "description": "Something that the main job needs does not answer yet."}
+        app.add_api_route(
+            "/readiness",
+            self.readiness,
+            summary="The main job answers",
+            response_model=Readiness,
+            responses={**responses("/readiness"), 503: ready},
+            **common,
+        )
+        app.add_api_route(
+            "/health/detailed",
+            self.detailed,
+            summary="Every component and why",
+            response_model=HealthReport,
+            responses=responses("/health/"),
+            **common,
+        )
+        app.add_api_route(
+            "/metrics",
+            self.metrics,
+            summary="Prometheus metrics of all gateways",
+            response_class=Response,
+            responses={**responses("/metrics"), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+            **common,
+        )
+
+    async def health(self) -> Response:
+        """Answers as long as the process does; asks nobody."""
+        return Response(UP, media_type="application/json")
+
+    async def readiness(self) -> Response:
+        """200 when the models of the main job and the skill graph answer, else 503 with their names."""
+        missing = self._missing(await self._states())
+        body = {"status": "loading" if missing else "ready", "waiting_for": missing}
+        headers = {"Retry-After": "2"} if missing else None
+        return Response(orjson.dumps(body), 503 if missing else 200, headers, "application/json")
+
+    async def detailed(self) -> Response:
+        """A report, not a probe: the status is in the body and the answer is always 200."""
+        states, state = await asyncio.gather(self._states(), self._state())
+        components = {
+            "applications": {name: _component(held) for name, held in sorted(states.items())},
+            "redis": state,
+            "keys": self._keys(),
+        }
+        missing = self._missing(states)
+        body = {
+            "status": overall(missing, components),
+            "missing": missing,
+            "components": components,
+            "version": self._version,
+            "python_version": platform.python_version(),
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    async def metrics(self) -> Response:
+        """Counters of all gateway processes together, whichever answers."""
+        text = await self._services.shared_metrics.render()
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def _states(self) -> Mapping[str, ModelState]:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._services.fleet.states()
+        except TimeoutError:
+            raise DeadlineExceeded("The state of the applications could not be read in time.") from None
+
+    def _missing(self, states: Mapping[str, ModelState]) -> list[str]:
+        """The applications that the main job needs and that do not answer."""
+        needed = {SKILLS, *(self._application(role) for role in self._services.settings.ready_roles)}
+        return sorted(name for name in needed if states.get(name, ABSENT).state != "ready")
+
+    def _application(self, role: str) -> str:
+        """The application of a role; the role itself, so that it shows as missing, when no model plays it."""
+        try:
+            model = self._services.catalogue.find(role)
+        except UnknownModel:
+            return role
+        return getattr(model, "head_of", None) or model.key
+
+    async def _state(self) -> dict[str, str | None]:
+        if not self._services.state.configured:
+            return {"status": "degraded", "reason": f"not configured: no {WITHOUT_STATE}"}
+        try:
+            await self._services.state.ping()
+        except StateUnavailable:
+            return {"status": "degraded", "reason": f"does not answer: no {WITHOUT_STATE}"}
+        return {"status": "healthy", "reason": None}
+
+    def _keys(self) -> dict[str, str | None]:
+        keys = self._services.keys
+        if keys.problem:
+            return {"status": "degraded", "reason": "the keys file is broken; the last good keys are in force"}
+        return {"status": "healthy", "reason": None if keys.configured else "no keys configured: this machine only"}
+
+
+def overall(missing: list[str], components: Mapping[str, Any]) -> Status:
+    """Unhealthy when the main job does not answer, degraded when anything else does not."""
+    if missing:
+        return "unhealthy"
+    parts = [components["redis"], components["keys"], *components["applications"].values()]
+    return "healthy" if all(part["status"] == "healthy" for part in parts) else "degraded"
+
+
+def _component(state: ModelState) -> dict[str, Any]:
+    status = {"ready": "healthy", "failed": "unhealthy"}.get(state.state, "degraded")
+    return {"status": status, "state": state.state, "reason": state.reason, "replicas": state.replicas}

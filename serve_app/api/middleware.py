@@ -1,0 +1,153 @@
+"""The envelope around every request, one plain ASGI layer: who asks, how much, how long, and what failure answers.
+
+It is plain ASGI because it is on the way of every request, and because it must see a body before anything buffers it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.errors import DeadlineExceeded
+from serve_app.access_log import AccessLog
+from serve_app.admission import BodyBudget
+from serve_app.api.access import admit
+from serve_app.api.errors import cause_of, describe_defect, error_response, row_for
+from serve_app.api.exchange import Exchange, apply_headers, open_exchange
+from serve_app.auth import KeyRing
+from serve_app.errors import BodyTooLarge, UnsupportedMedia
+from serve_app.metrics import GatewayMetrics
+from serve_app.settings import Settings
+
+_log = logging.getLogger(__name__)
+CLIENT_LEFT = 499
+_REFUSALS = frozenset({413, 429, 503, 504})
+
+
+class Intake:
+    """A ``receive`` that bounds the body and refuses what is not plain JSON, chunk by chunk."""
+
+    __slots__ = ("_budget", "_headers", "_limit", "_receive", "size")
+
+    def __init__(self, receive: Receive, headers: dict[str, str], limit: int, budget: BodyBudget) -> None:
+        self._receive, self._headers, self._limit, self._budget = receive, headers, limit, budget
+        self.size = 0
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+            raise BodyTooLarge(limit)
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and (chunk := message.get("body")):
+            self._take(len(chunk))
+        return message
+
+    def _take(self, size: int) -> None:
+        if self.size == 0:
+            check_media(self._headers)
+        if self.size + size > self._limit:
+            raise BodyTooLarge(self._limit)
+        self._budget.take(size, self.size)
+        self.size += size
+
+    def close(self) -> None:
+        """Give the held bytes back."""
+        if self.size:
+            self._budget.release(self.size)
+
+
+class Reply:
+    """A ``send`` that adds our headers and remembers how far the answer got."""
+
+    __slots__ = ("_headers", "_send", "status")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.status = 0
+        self._headers = [
+            (b"x-request-id", request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+        ]
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._headers]
+        await self._send(message)
+
+
+class Envelope:
+    """The one middleware of the application."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, keys: KeyRing, metrics: GatewayMetrics, access_log: AccessLog
+    ) -> None:
+        self._app, self._settings, self._keys = app, settings, keys
+        self._metrics, self._access_log = metrics, access_log
+        self._budget = BodyBudget(settings.max_inflight_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._exchange(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = open_exchange(scope, self._settings)
+        reply = Reply(send, exchange.request_id)
+        release: Callable[[], None] | None = None
+        try:
+            exchange.tenant = admit(scope["path"], exchange, self._keys, self._settings)
+            apply_headers(exchange, self._settings)
+            intake = Intake(receive, exchange.headers, self._settings.max_body_bytes, self._budget)
+            release = intake.close
+            await self._within_deadline(exchange, scope, intake, reply)
+        except Exception as error:  # noqa: BLE001 - the one place where every error becomes an answer
+            await self._fail(error, scope, exchange, receive, reply)
+        finally:
+            if release:
+                release()
+            self._account(scope, exchange, reply.status or CLIENT_LEFT)
+
+    async def _within_deadline(self, exchange: Exchange, scope: Scope, receive: Receive, reply: Reply) -> None:
+        try:
+            async with asyncio.timeout(exchange.deadline - time.monotonic()) as limit:
+                await self._app(scope, receive, reply)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded() from None
+
+    async def _fail(self, error: Exception, scope: Scope, exchange: Exchange, receive: Receive, reply: Reply) -> None:
+        response = error_response(error, scope["path"], exchange.request_id)
+        row = row_for(cause_of(error))
+        if row.status in _REFUSALS:
+            self._metrics.refused(row.code)
+        if response.status_code == 500:
+            _log.error("request %s failed: %s", exchange.request_id, describe_defect(error))
+        if reply.status:
+            # Half an answer is out: only a broken connection tells the client that the rest will not come.
+            raise ConnectionAbortedError("the answer broke off")
+        await response(scope, receive, reply)
+
+    def _account(self, scope: Scope, exchange: Exchange, status: int) -> None:
+        seconds = time.monotonic() - exchange.started
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.request(route, scope["method"], status, seconds)
+        self._access_log.write(route, scope["method"], status, seconds, exchange)
+
+
+def check_media(headers: dict[str, str]) -> None:
+    """Refuse a body that is compressed or not JSON. Raises ``UnsupportedMedia``."""
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMedia("Compressed bodies are not read; send the JSON as it is.")
+    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
+    if kind.strip() != "application/json":
+        raise UnsupportedMedia("Send JSON with the header Content-Type: application/json.")
+    if "charset=" in parameters and "utf-8" not in parameters:
+        raise UnsupportedMedia("JSON is read as UTF-8 only.")

@@ -1,0 +1,64 @@
+"""``/v1/models``: the catalogue with the state of each model."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from deployments.call import ModelState
+from serve_app.api.errors import responses
+from serve_app.api.schemas import ModelCard, ModelList
+from serve_app.api.services import Model, Services
+
+NOT_DEPLOYED = ModelState("not_pulled", "it is not deployed here")
+
+
+class ModelRoutes:
+    """The models routes."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._created = int(time.time())
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the routes."""
+        common: dict[str, Any] = {"methods": ["GET"], "tags": ["models"], "responses": responses("/v1/")}
+        app.add_api_route("/v1/models", self.list, summary="All models", response_model=ModelList, **common)
+        app.add_api_route(
+            "/v1/models/{model_id:path}", self.get, summary="One model", response_model=ModelCard, **common
+        )
+
+    async def list(self) -> Response:
+        """Every model of the catalogue, deployed or not."""
+        states = await self._services.fleet.states()
+        return _json({"object": "list", "data": [self._card(model, states) for model in self._services.catalogue]})
+
+    async def get(self, model_id: str) -> Response:
+        """One model by key, Hugging Face id (with its slash) or role."""
+        return _json(self._card(self._services.catalogue.find(model_id), await self._services.fleet.states()))
+
+    def _card(self, model: Model, states: Mapping[str, ModelState]) -> dict[str, Any]:
+        state = states.get(getattr(model, "head_of", None) or model.key, NOT_DEPLOYED)
+        return {
+            "id": model.key,
+            "object": "model",
+            "created": self._created,
+            "owned_by": model.id.partition("/")[0],
+            "hf_id": model.id,
+            "task": model.task,
+            "revision": model.revision,
+            "licence": model.licence,
+            "state": state.state,
+            "reason": state.reason,
+            "limits": dict(model.limits),
+            "dimensions": model.dimensions,
+            "roles": [*model.roles],
+            "accuracy_gate": None,
+        }
+
+
+def _json(value: Any) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

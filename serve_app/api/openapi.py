@@ -1,0 +1,76 @@
+"""The OpenAPI document: what FastAPI derives from the routes, and what it cannot see (bodies are read by hand)."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serve_app.api.access import OPEN
+from serve_app.api.schemas import REQUESTS, ErrorBody
+
+_REF = "#/components/schemas/{model}"
+HEADERS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "description": "Comes back in the answer; anything else than a short token is replaced.",
+    },
+    {
+        "name": "X-Deadline-Ms",
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 300_000, "default": 30_000},
+        "description": "When the answer is worth nothing any more.",
+    },
+    {
+        "name": "X-Lane",
+        "in": "header",
+        "schema": {"type": "string", "enum": ["interactive", "bulk"]},
+        "description": "Default: interactive up to 16 items, bulk above.",
+    },
+)
+
+
+def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """``openapi_extra`` of a route that reads this model by itself."""
+    reference = {"$ref": _REF.format(model=model.__name__)}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": reference}}}}
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app.openapi`` answer with the complete document, built once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    models: list[Any] = [(model, "validation") for model in (*REQUESTS, ErrorBody)]
+    _, extra = models_json_schema(models, ref_template=_REF)
+    for name, schema in extra["$defs"].items():
+        schemas.setdefault(name, schema)
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path in OPEN else [{"key": []}, {}]
+            operation.setdefault("parameters", []).extend(HEADERS)
+            _drop_unused(operation)
+    return document
+
+
+def _drop_unused(operation: dict[str, Any]) -> None:
+    """Remove FastAPI's own validation answer; the error table has replaced it."""
+    invalid = operation["responses"].get("422", {})
+    if "HTTPValidationError" in str(invalid):
+        del operation["responses"]["422"]

@@ -1,0 +1,219 @@
+"""Skill inference: one student, one skill, a batch. Features come from the store or with the request."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deployments.call import Answer
+from deployments.skills.features import SKILLS, FeatureSet
+from model_store.errors import MusterError
+from serve_app.api.bodies import read
+from serve_app.api.calls import call_model, first_error, model_headers
+from serve_app.api.errors import error_body, responses, row_for
+from serve_app.api.exchange import exchange_of
+from serve_app.api.openapi import json_body
+from serve_app.api.schemas import Assessment, BatchAnswer, BatchRequest, InferRequest, Skill
+from serve_app.api.services import Services
+from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
+from serve_app.errors import UnknownSkill, UnknownStudent
+
+APPLICATION = "skills"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One student of a call: an id (rows may have none) and the features, or why there are none."""
+
+    student_id: str | None
+    features: FeatureSet | None
+    error: MusterError | None = None
+
+
+class Skills:
+    """The inference routes."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the routes; the literal ``batch`` first, because ``{student_id}`` would take it."""
+        common: dict[str, Any] = {"methods": ["POST"], "tags": ["skills"], "responses": responses("/api/v1/")}
+        optional = json_body(InferRequest, required=False)
+        app.add_api_route(
+            "/api/v1/infer/batch",
+            self.batch,
+            summary="Up to 100 students",
+            response_model=BatchAnswer,
+            openapi_extra=json_body(BatchRequest),
+            **common,
+        )
+        app.add_api_route(
+            "/api/v1/infer/{student_id}",
+            self.all_skills,
+            summary="All skills of a student",
+            response_model=Assessment,
+            openapi_extra=optional,
+            **common,
+        )
+        app.add_api_route(
+            "/api/v1/infer/{student_id}/{skill_type}",
+            self.one_skill,
+            summary="One skill of a student",
+            response_model=Skill,
+            openapi_extra=optional,
+            **common,
+        )
+
+    async def all_skills(self, request: Request, student_id: StudentId) -> Response:
+        """Inference, evidence fusion and reasoning for the four skills."""
+        started = time.monotonic()
+        skills, answer = await self._assess_one(request, student_id, SKILLS)
+        body = {
+            "student_id": student_id,
+            "skills": [*skills.values()],
+            "total_inference_time_ms": _since(started),
+            "timestamp": _now(),
+            "model_versions": _versions([skills]),
+        }
+        return _json(body, answer)
+
+    async def one_skill(self, request: Request, student_id: StudentId, skill_type: str) -> Response:
+        """One skill: the skill object itself."""
+        if skill_type not in SKILLS:
+            raise UnknownSkill(SKILLS)
+        skills, answer = await self._assess_one(request, student_id, (skill_type,))
+        return _json(skills[skill_type], answer)
+
+    async def batch(self, request: Request) -> Response:
+        """Up to 100 students. A student who cannot be assessed gets `status: error` and does not fail the others."""
+        started = time.monotonic()
+        asked = await read(request, BatchRequest)
+        subjects = await self._subjects(request, asked)
+        known = [subject for subject in subjects if subject.features is not None]
+        answer = await self._call(request, [s.features for s in known if s.features], SKILLS) if known else None
+        results = _results(subjects, answer, _since(started))
+        await self._record(request, results, None)
+        succeeded = [result for result in results if result["status"] == "success"]
+        body = {
+            "total_students": len(results),
+            "successful": len(succeeded),
+            "failed": len(results) - len(succeeded),
+            "total_time_ms": _since(started),
+            "results": results,
+            "model_versions": _versions([{s["skill_type"]: s for s in r["skills"]} for r in succeeded[:1]]),
+            "timestamp": _now(),
+        }
+        return _json(body, answer)
+
+    async def _assess_one(
+        self, request: Request, student_id: str, skills: Sequence[str]
+    ) -> tuple[Mapping[str, dict[str, Any]], Answer]:
+        check_student_id(student_id)
+        started = time.monotonic()
+        skill = skills[0] if len(skills) == 1 else None
+        asked = await read(request, InferRequest, optional=True)
+        if asked.features is not None:
+            features = parse_features(asked.features)
+        else:
+            (subject,) = await self._stored(request, [student_id])
+            if subject.features is None:
+                raise subject.error or UnknownStudent()
+            features = subject.features
+        answer = await self._call(request, [features], skills)
+        error = first_error(answer, None)
+        result = _result(Subject(student_id, features, error), answer.values[0], _since(started))
+        await self._record(request, [result], skill)
+        if error:
+            raise error
+        return answer.values[0], answer
+
+    async def _call(self, request: Request, rows: Sequence[FeatureSet], skills: Sequence[str]) -> Answer:
+        return await call_model(self._services, request, APPLICATION, rows, {"skills": [*skills]})
+
+    async def _subjects(self, request: Request, asked: BatchRequest) -> list[Subject]:
+        if asked.rows is not None:
+            return [
+                Subject(row.student_id, parse_features(row.features, f"rows[{i}].features"))
+                for i, row in enumerate(asked.rows)
+            ]
+        ids = asked.student_ids or []
+        return await self._stored(request, [check_student_id(s, f"student_ids[{i}]") for i, s in enumerate(ids)])
+
+    async def _stored(self, request: Request, students: Sequence[str]) -> list[Subject]:
+        held = await self._services.state.get_features(exchange_of(request).context(len(students)), students)
+        return [
+            Subject(student, None, UnknownStudent()) if value is None else Subject(student, stored_set(value))
+            for student, value in zip(students, held, strict=True)
+        ]
+
+    async def _record(self, request: Request, results: Sequence[Mapping[str, Any]], skill: str | None) -> None:
+        """Keep a record of each inference; what failed before any model was asked is one too."""
+        records = [
+            {
+                "student_id": result["student_id"],
+                "skill_type": skill,
+                "inference_time_ms": result.get("total_inference_time_ms", 0.0),
+                "success": result["status"] == "success",
+                "error_message": result.get("error_message"),
+                "timestamp": _now(),
+            }
+            for result in results
+        ]
+        await self._services.state.record(exchange_of(request).tenant, records)
+
+
+def _results(subjects: Sequence[Subject], answer: Answer | None, elapsed_ms: float) -> list[dict[str, Any]]:
+    """One result a subject, in order; the answer has values only for those with features."""
+    results, place = [], 0
+    for subject in subjects:
+        if subject.features is None or answer is None:
+            results.append(_result(subject, None, elapsed_ms))
+            continue
+        error = answer.errors.get(place)
+        results.append(_result(Subject(subject.student_id, subject.features, error), answer.values[place], elapsed_ms))
+        place += 1
+    return results
+
+
+def _result(subject: Subject, value: Mapping[str, Any] | None, elapsed_ms: float) -> dict[str, Any]:
+    if subject.error is not None or value is None:
+        error = subject.error or UnknownStudent()
+        told = error_body(error, row_for(error), "")["error"]
+        return {
+            "student_id": subject.student_id,
+            "status": "error",
+            "error_message": told["message"],
+            "error_code": told["code"],
+        }
+    return {
+        "student_id": subject.student_id,
+        "status": "success",
+        "skills": [*value.values()],
+        "total_inference_time_ms": elapsed_ms,
+    }
+
+
+def _versions(assessments: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """The model version of each skill."""
+    return {name: skill["model_version"] for skills in assessments for name, skill in skills.items()}
+
+
+def _since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 3)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _json(body: Mapping[str, Any], answer: Answer | None) -> Response:
+    headers = model_headers(answer, APPLICATION) if answer else None
+    data = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(data, headers=headers, media_type="application/json")

@@ -1,0 +1,55 @@
+"""The CLI's HTTP client. Standard library only: ``muster embed`` should not wait for a web framework to be imported."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from model_store.settings import load_settings as load_store_settings
+from serve_app.cli.output import Refused, Unreachable
+from serve_app.environment import runtime_dir
+from serve_app.settings import ClientSettings
+from serve_app.supervisor import read_state
+
+TIMEOUT_S = 310
+
+
+class Client:
+    """Calls one Muster. Raises ``Unreachable`` when nothing answers and ``Refused`` with the server's own words."""
+
+    def __init__(self, url: str | None = None) -> None:
+        settings = ClientSettings()
+        self.url = (url or settings.url or local_url()).rstrip("/")
+        self._key = settings.key
+
+    def get(self, path: str) -> Any:
+        return self._ask(urllib.request.Request(self.url + path))  # noqa: S310 - the operator's own address
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        data = json.dumps(body).encode()
+        return self._ask(urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}))  # noqa: S310
+
+    def _ask(self, request: urllib.request.Request) -> Any:
+        if self._key is not None:
+            request.add_header("Authorization", f"Bearer {self._key.get_secret_value()}")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise Refused(_message(error)) from None
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            raise Unreachable(f"No Muster answers at {self.url}. Start one with `muster up` or `make serve`.") from error
+
+
+def local_url() -> str:
+    """The address of the Muster that runs for this data folder, else the default one."""
+    port = read_state(runtime_dir(load_store_settings().home) / "up.json").get("port", 8000)
+    return f"http://127.0.0.1:{port}"
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        body = json.load(error)["error"]
+        return f"{error.code}: {body['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{error.code}: {error.reason}"

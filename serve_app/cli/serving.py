@@ -1,0 +1,134 @@
+"""``muster up``, ``down``, ``status``, ``env``, ``check`` and ``new-key``."""
+
+import os
+import shlex
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve_app.cli.output import emit, flatten, say, table
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+URL = Annotated[str | None, typer.Option("--url", help="Address of a running Muster.")]
+CONFIG = Annotated[Path, typer.Option("--config", help="The topology.", exists=True, dir_okay=False)]
+DEFAULT_CONFIG = Path("serve_config.yaml")
+STOP_TIMEOUT_S = 60
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (up, down, status):
+        app.command()(command)
+    app.command("env")(environment)
+    app.command("check")(check)
+    app.command("new-key")(new_key)
+
+
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8000].", min=1, max=65_535)] = None,
+    config: CONFIG = DEFAULT_CONFIG,
+) -> None:
+    """Prepare the store, start Redis, Ray and Serve, and stay until Ctrl-C."""
+    from model_store.settings import load_settings as load_store_settings
+    from serve_app.settings import load_settings
+    from serve_app.supervisor import Supervisor
+
+    started = time.monotonic()
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings, store = load_settings(**given), load_store_settings()
+    supervisor = Supervisor(
+        store, settings, config, lambda text: say(f"[{time.monotonic() - started:5.1f} s] {text}")
+    )
+    supervisor.run(lambda: _announce(supervisor.url, supervisor.dashboard, store.home))
+
+
+def _announce(url: str, dashboard: int, home: Path) -> None:
+    say(f"""
+Muster is up.
+
+  API        {url}    (docs at {url}/docs, metrics at {url}/metrics)
+  Dashboard  http://127.0.0.1:{dashboard}    (Ray; needs the token in ~/.ray/auth_token)
+  Data       {home}
+
+Try it:
+
+  curl -s {url}/v1/embeddings -H 'Content-Type: application/json' -d '{{"model": "embedding", "input": "Hello, Muster"}}'
+  curl -s -X PUT {url}/api/v1/students/ada/features -H 'Content-Type: application/json' -d '{{"linguistic": {{"empathy_markers": 0.2, "social_processes": 0.15, "word_count": 180}}, "behavioral": {{"task_completion_rate": 0.9, "focus_duration": 1500}}}}'
+  curl -s -X POST {url}/api/v1/infer/ada
+
+Ctrl-C stops it.""")
+
+
+def down() -> None:
+    """Stop the Muster of this data folder and whatever an earlier one left."""
+    from model_store.settings import load_settings as load_store_settings
+    from serve_app.cluster import Cluster
+    from serve_app.environment import runtime_dir
+    from serve_app.supervisor import read_state
+
+    store = load_store_settings()
+    run = runtime_dir(store.home)
+    running = read_state(run / "up.json")
+    if running:
+        os.kill(running["pid"], signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while read_state(run / "up.json") and time.monotonic() < deadline:
+            time.sleep(0.2)
+    Cluster(run, store.logs_dir).sweep()
+    say("Stopped." if running else "Nothing was running for this data folder.")
+
+
+def status(json: JSON = False, url: URL = None) -> None:
+    """Health of every part of a running Muster."""
+    from serve_app.cli.client import Client
+
+    client = Client(url)
+    health = client.get("/health/detailed")
+    if json:
+        emit(health)
+    else:
+        table(("what", "state"), [("address", client.url), *flatten(health)])
+    if health.get("status") == "unhealthy":
+        raise typer.Exit(1)
+
+
+def environment() -> None:
+    """Print what to export before `serve run` or `serve deploy`: eval "$(muster env)"."""
+    from model_store.settings import load_settings as load_store_settings
+    from serve_app.environment import ensure_ray_token, runtime_dir, serving_environment
+
+    home = load_store_settings().home
+    ensure_ray_token()
+    variables = serving_environment(home)
+    socket = runtime_dir(home) / "redis.sock"
+    if socket.exists():
+        variables["MUSTER_REDIS_URL"] = f"unix://{socket}"
+    for name, value in sorted(variables.items()):
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def check(config: CONFIG = DEFAULT_CONFIG) -> None:
+    """Check the topology: unknown keys, builders' arguments, deployment names."""
+    import yaml
+
+    from serve_app.topology import check_applications, check_topology
+
+    topology = yaml.safe_load(config.read_text())
+    check_topology(topology)
+    check_applications(topology)
+    say(f"{config}: {len(topology['applications'])} applications, no unknown key.")
+
+
+def new_key(
+    tenant: Annotated[str, typer.Argument(help="Whose key it is; keys of one tenant share their data.")],
+    file: Annotated[Path, typer.Option("--file", help="The keys file (MUSTER_KEYS_FILE); made when missing.")],
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="infer, metrics or admin; may be repeated.")] = None,
+) -> None:
+    """Add an API key to the keys file and print it, once."""
+    from serve_app.auth import add_key
+
+    print(add_key(file, tenant, tuple(scope or ("infer",))))

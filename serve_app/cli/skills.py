@@ -1,0 +1,29 @@
+"""``muster skills``: the XGBoost models of the skill graph."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve_app.cli.output import emit, say, table
+from serve_app.cli.serving import JSON
+
+app = typer.Typer(help="Skill models.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps ``train`` a subcommand while it is the only one."""
+
+
+@app.command()
+def train(
+    rows: Annotated[int, typer.Option(help="Synthetic students to generate.", min=500, max=200_000)] = 4000,
+    seed: Annotated[int, typer.Option(help="Seed of the generator and the training.")] = 42,
+    out: Annotated[Path | None, typer.Option(help="Folder of skill models [default: the store's].")] = None,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing when there are models.")] = False,
+    json: JSON = False,
+) -> None:
+    """Train the four skill models on synthetic data and make them the champion."""
+    from deployments.settings import load_settings
+    from model_store.settings import load_settings as load_store_settings

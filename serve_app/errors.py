@@ -1,0 +1,88 @@
+"""The top floor's errors; extends ``deployments.errors``.
+
+    MusterError
+    └── ServeError
+        ├── SettingsError            a setting or the keys file is wrong; the process refuses to start
+        ├── MalformedBody            not JSON, or not UTF-8
+        ├── Unauthenticated          no key, a wrong one, or an expired one
+        ├── Forbidden                the key lacks the scope
+        │   └── OriginRefused        a host name or a web page that may not drive this server
+        ├── NotFound                 no such thing
+        │   ├── UnknownStudent
+        │   └── UnknownSkill
+        ├── BodyTooLarge             more bytes than the limit
+        └── UnsupportedMedia         not ``application/json``, or a compressed body
+
+What each becomes on the wire is one table: ``serve_app/api/errors.py``.
+"""
+
+from model_store.errors import MusterError
+
+
+class ServeError(MusterError):
+    """Base of the top floor's errors."""
+
+
+class SettingsError(ServeError):
+    """The configuration is wrong; the message names the setting and the fix."""
+
+
+class MalformedBody(ServeError):
+    """The body is not the JSON it claims to be."""
+
+
+class Unauthenticated(ServeError):
+    """No valid key came with the request."""
+
+    def __init__(self, message: str = "Send a valid key: Authorization: Bearer <key>.") -> None:
+        super().__init__(message)
+
+
+class Forbidden(ServeError):
+    """The key is valid and has not got the scope."""
+
+
+class OriginRefused(Forbidden):
+    """The Host or Origin header names a place that may not drive this server."""
+
+
+class NotFound(ServeError):
+    """No such thing."""
+
+
+class UnknownStudent(NotFound):
+    """Nothing is stored for this student."""
+
+    def __init__(self, message: str = "No features are stored for this student.") -> None:
+        super().__init__(message)
+
+
+class UnknownSkill(NotFound):
+    """No such skill type. ``known`` are the valid ones."""
+
+    def __init__(self, known: tuple[str, ...] = ()) -> None:
+        super().__init__(known)
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"There is no such skill type; use one of: {', '.join(self.known)}."
+
+
+class BodyTooLarge(ServeError):
+    """The body is larger than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    @property
+    def code(self) -> str:
+        """The limit is part of the code, so that a program can split its request by it."""
+        return f"body_larger_than_{self.limit}_bytes"
+
+    def __str__(self) -> str:
+        return f"The body is larger than {self.limit} bytes; send the items in several requests."
+
+
+class UnsupportedMedia(ServeError):
+    """The body's type or encoding is not read here."""

@@ -1,0 +1,62 @@
+"""The gateway replica: HTTP in front, dispatchers behind, no model inside. Serve builds its ASGI app in the replica."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from deployments.remote import ServeFleet
+from deployments.state import State
+from model_store.catalogue import load_catalogue
+from model_store.settings import load_settings as load_store_settings
+from serve_app.access_log import AccessLog
+from serve_app.api.app import create_app
+from serve_app.api.services import Models, Services
+from serve_app.auth import KeyRing
+from serve_app.metrics import GatewayMetrics
+from serve_app.settings import load_settings
+
+logger = logging.getLogger("ray.serve.muster")
+
+CHARACTERS_PER_TOKEN = 4
+"""English text, roughly; the dispatcher corrects it by what the replicas report."""
+
+
+class Gateway:
+    """One gateway process. Several of them share nothing but Redis."""
+
+    def __init__(self) -> None:
+        settings, store = load_settings(), load_store_settings()
+        replica = secrets.token_hex(3)
+        metrics = GatewayMetrics(replica)
+        url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        self._fleet = ServeFleet({"skills": _row_hint}, _text_hint)
+        self._services = Services(
+            fleet=self._fleet,
+            catalogue=Models(tuple(load_catalogue())),
+            state=State(url, metrics.state_error),
+            settings=settings,
+            keys=KeyRing(settings.keys_file),
+            metrics=metrics,
+            access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
+        )
+
+    async def __serve_build_asgi_app__(self) -> FastAPI:
+        await self._fleet.start()
+        return create_app(self._services)
+
+    async def check_health(self) -> None:
+        """The loop answers; Redis and the models are judged by ``/health/detailed``, not by killing gateways."""
+        await asyncio.sleep(0)
+
+
+def _text_hint(text: Any) -> int:
+    """Tokens of a text, guessed from its length; four more than none, so that empty texts cost something."""
+    return 4 + len(text) // CHARACTERS_PER_TOKEN
+
+
+def _row_hint(row: Any) -> int:
+    return 1

@@ -1,0 +1,180 @@
+"""The gateway's counters, complete whichever gateway process is asked.
+
+Each process counts for itself and publishes a snapshot every two seconds under an id that is new with every start. A
+process that answers ``/metrics`` adds the others' last snapshots to its own numbers. Snapshots of dead processes stay,
+so that no counter goes backwards; after a day they are folded into one. While Redis is away the others' last known
+snapshots are used, and ``muster_state_up`` is 0.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import Metric
+
+from deployments.errors import StateUnavailable
+from deployments.state import State
+
+PUBLISH_EVERY_S = 2.0
+FOLD_AFTER_S = 24 * 3600.0
+RETIRED = "retired"
+_NAME = "gateway-metrics"
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SHARED = ("counter", "histogram")
+_log = logging.getLogger(__name__)
+Snapshot = dict[str, Any]
+
+
+class GatewayMetrics:
+    """What this gateway process has counted. Labels are templates, keys and codes: never a client's words."""
+
+    def __init__(self, replica: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.boot = f"{replica}-{secrets.token_hex(4)}"
+        self.registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "muster_requests", "Requests answered", ["route", "method", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "muster_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=registry
+        )
+        self._refusals = Counter("muster_refusals", "Requests refused, by error code", ["code"], registry=registry)
+        self._inferences = Counter(
+            "muster_inferences", "Inferences, one for each input", ["application", "outcome"], registry=registry
+        )
+        self._cost = Counter("muster_inference_cost", "Tokens or rows computed", ["application"], registry=registry)
+        self._state_errors = Counter("muster_state_errors", "Failed Redis operations", ["kind"], registry=registry)
+        self.state_up = Gauge(
+            "muster_state_up", "1 when Redis answers and the counters are complete", registry=registry
+        )
+        info = Gauge("muster_gateway_info", "The gateway process that answered", ["replica"], registry=registry)
+        info.labels(self.boot).set(1)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Count a refusal."""
+        self._refusals.labels(code).inc()
+
+    def inferences(self, application: str, succeeded: int, failed: int, cost: int) -> None:
+        """Count the inputs of one model call."""
+        self._inferences.labels(application, "success").inc(succeeded)
+        if failed:
+            self._inferences.labels(application, "error").inc(failed)
+        self._cost.labels(application).inc(cost)
+
+    def state_error(self, kind: str) -> None:
+        """Count a failed Redis operation by the exception's type."""
+        self._state_errors.labels(kind).inc()
+
+    def snapshot(self) -> Snapshot:
+        """The counters as plain JSON."""
+        return {
+            "at": time.time(),
+            "families": {
+                family.name: {
+                    "type": family.type,
+                    "help": family.documentation,
+                    "samples": [[s.name, s.labels, s.value] for s in family.samples],
+                }
+                for family in self.registry.collect()
+                if family.type in _SHARED
+            },
+        }
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """The sum of snapshots, sample by sample."""
+    families: dict[str, Any] = {}
+    at = 0.0
+    for snapshot in snapshots:
+        at = max(at, snapshot["at"])
+        for name, family in snapshot["families"].items():
+            into = families.setdefault(name, {"type": family["type"], "help": family["help"], "sums": {}})
+            for sample, labels, value in family["samples"]:
+                key = (sample, tuple(sorted(labels.items())))
+                into["sums"][key] = into["sums"].get(key, 0.0) + value
+    for family in families.values():
+        family["samples"] = [[sample, dict(labels), value] for (sample, labels), value in family.pop("sums").items()]
+    return {"at": at, "families": families}
+
+
+class _Merged:
+    """Something ``generate_latest`` can collect: shared families from a snapshot, the others from this process."""
+
+    def __init__(self, own: CollectorRegistry, snapshot: Snapshot) -> None:
+        self._own, self._snapshot = own, snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        yield from (family for family in self._own.collect() if family.type not in _SHARED)
+        for name, family in self._snapshot["families"].items():
+            metric = Metric(name, family["help"], family["type"])
+            for sample, labels, value in family["samples"]:
+                metric.add_sample(sample, labels, value)
+            yield metric
+
+
+class SharedMetrics:
+    """Publishes one process's counters and merges everybody's."""
+
+    def __init__(self, own: GatewayMetrics, state: State) -> None:
+        self._own, self._state = own, state
+        self._others: dict[str, Snapshot] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Publish from now on."""
+        if self._state.configured and self._task is None:
+            self._task = asyncio.create_task(self._publish())
+
+    async def stop(self) -> None:
+        """Publish once more, so that the last requests are not lost, and stop."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+            await self.exchange()
+
+    async def render(self) -> bytes:
+        """The Prometheus text, with everybody's numbers."""
+        await self.exchange()
+        merged = merge([self._own.snapshot(), *self._others.values()])
+        return generate_latest(_Merged(self._own.registry, merged))
+
+    async def exchange(self) -> None:
+        """Publish and read once; without Redis what was read last stays in use."""
+        try:
+            found = await self._state.share(_NAME, self._own.boot, orjson.dumps(self._own.snapshot()))
+            self._others = {boot: orjson.loads(value) for boot, value in found.items() if boot != self._own.boot}
+            await self._fold()
+        except StateUnavailable:
+            self._own.state_up.set(0)
+            return
+        self._own.state_up.set(1)
+
+    async def _fold(self) -> None:
+        """Fold the snapshots of processes that have been silent for a day into one."""
+        oldest = time.time() - FOLD_AFTER_S
+        stale = [boot for boot, held in self._others.items() if boot != RETIRED and held["at"] < oldest]
+        if stale:
+            await self._state.fold(
+                _NAME, RETIRED, stale, lambda values: orjson.dumps(merge([orjson.loads(value) for value in values]))
+            )
+
+    async def _publish(self) -> None:
+        while True:
+            await asyncio.sleep(PUBLISH_EVERY_S)
+            await self.exchange()

@@ -1,0 +1,78 @@
+"""The top floor's settings, and the only reader of the environment on this floor (prefix ``MUSTER_``)."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from serve_app.errors import SettingsError
+
+MIB = 1024 * 1024
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be this machine."""
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseSettings):
+    """Where things are on this machine and who may come in."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs a keys file.")
+    port: int = Field(8000, ge=1, le=65_535, description="Port to listen on.")
+    keys_file: Path | None = Field(None, description="File of hashed keys. Unset: one tenant, this machine only.")
+    allowed_hosts: Names = Field((), description="Host names accepted without keys, besides loopback; commas between.")
+    allowed_origins: Names = Field((), description="Web origins accepted without keys, besides the server's own.")
+    redis_url: SecretStr | None = Field(None, description="redis://, rediss:// or unix://. Unset: no stored data.")
+    max_body_bytes: int = Field(16 * MIB, ge=1024, le=1024 * MIB, description="Largest request body.")
+    max_inflight_bytes: int = Field(
+        128 * MIB, ge=MIB, le=1024 * 1024 * MIB, description="Bodies held at the same time by one gateway process."
+    )
+    max_text_chars: int = Field(1_000_000, ge=1, le=100_000_000, description="Longest single text, characters.")
+    default_deadline_ms: int = Field(30_000, ge=1, le=300_000, description="Deadline of a request that names none.")
+    max_deadline_ms: int = Field(300_000, ge=1, le=300_000, description="Longest deadline a client may ask for.")
+    ready_roles: Names = Field(("embedding",), description="Roles whose models must answer before /readiness says so.")
+    access_log: Path | None = Field(None, description="File of the access log. Unset: standard error.")
+
+    @field_validator("allowed_hosts", "allowed_origins", "ready_roles", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """``a, b`` from the environment, or a sequence from code."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> Self:
+        if self.keys_file is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is reachable from outside and no keys are configured: set MUSTER_KEYS_FILE"
+            )
+        return self
+
+
+class ClientSettings(BaseSettings):
+    """Where the ``muster`` command finds a running Muster, and what key it shows."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_", extra="ignore", frozen=True)
+
+    url: str | None = Field(None, description="Address of a running Muster. Unset: the one of this data folder.")
+    key: SecretStr | None = Field(None, description="API key that the command line sends.")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment. Raises ``SettingsError`` naming each wrong setting, without its value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise SettingsError("; ".join(lines)) from None

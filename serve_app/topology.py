@@ -1,0 +1,50 @@
+"""Checks ``serve_config.yaml`` harder than Serve does: Serve drops unknown keys silently, so a typo changes nothing.
+
+Every mapping in the file is compared with the fields of the schema that Serve reads it with; application ``args`` are
+validated by the builders themselves.
+"""
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from serve_app.errors import SettingsError
+
+
+def check_topology(config: Mapping[str, Any]) -> None:
+    """Raises ``SettingsError`` naming every unknown key with its path and the nearest known one."""
+    from ray.serve.schema import ServeDeploySchema
+
+    problems = list(_unknown(ServeDeploySchema, config, ""))
+    if problems:
+        raise SettingsError("serve_config.yaml: " + "; ".join(problems))
+
+
+def _unknown(schema: type[BaseModel], data: Any, path: str) -> Iterator[str]:
+    if not isinstance(data, Mapping):
+        return
+    for key, value in data.items():
+        here = f"{path}.{key}" if path else str(key)
+        field = schema.model_fields.get(str(key))
+        if field is None:
+            yield f"unknown key {here} (known here: {', '.join(sorted(schema.model_fields))})"
+            continue
+        nested = _nested(field.annotation)
+        if nested is None:
+            continue
+        for index, item in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            yield from _unknown(nested, item, here if index is None else f"{here}[{index}]")
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside an annotation such as ``Optional[Union[Dict, List[Model]]]``."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    for part in typing.get_args(annotation):
+        found = _nested(part)
+        if found is not None:
+            return found
+    return None
