@@ -19,32 +19,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.batch_queue import Entry, LaneQueue
+from deployments.batch_queue import BatchPolicy, Entry, FairLanes
 from deployments.call import Lane
 from deployments.engines.base import Prepared
 from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, Overloaded, PoisonousItem
 from model_store.errors import MusterError
 
+__all__ = ["BatchPolicy", "Batcher", "Group", "blame"]
+
 Runner = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPolicy:
-    """Bounds of the batcher. Costs are in the engine's unit (tokens, rows).
-
-    ``budget``: largest cost of a batch; a single dearer item runs alone. ``padded``: whether a batch costs longest x
-    count (True) or the sum (False). ``slack``: padding, in units, that costs less than a batch of its own.
-    ``bulk_share`` to ``bulk_share_aged``: share of computed cost that bulk gets while interactive items wait, rising
-    with the age of the oldest bulk item up to ``age_limit_s``.
-    """
-
-    budget: int = 512
-    padded: bool = True
-    slack: int = 16
-    max_queued_cost: int = 262_144
-    bulk_share: float = 0.35
-    bulk_share_aged: float = 0.6
-    age_limit_s: float = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -74,30 +57,38 @@ class Batcher:
         self._run = run
         self._policy = policy
         self._clock = clock
-        self._lanes: dict[Lane, LaneQueue] = {"interactive": LaneQueue(), "bulk": LaneQueue()}
+        self._lanes = FairLanes(policy, clock)
         self._in_flight: dict[bytes, Entry] = {}
         self._running: list[Entry] = []
-        self._groups: dict[str, list[Group]] = {}
-        self._bulk_credit = 0.0
+        self._groups: dict[str, set[Group]] = {}
         self._rate: float | None = None
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
+        self._closed = False
         self._sequence = 0
 
     # -- what callers use ------------------------------------------------------------------------------------------
 
-    async def submit(self, items: Sequence[Prepared], lane: Lane, deadline: float, request_id: str = "") -> Group:
+    async def submit(
+        self, items: Sequence[Prepared], lane: Lane, deadline: float, request_id: str = "", *, bounded: bool = True
+    ) -> Group:
         """Queue items and wait until each has an outcome: a value, or the exception in its place.
 
-        ``deadline`` is an instant of the batcher's clock. Raises ``Overloaded`` when the queue has no room. When the
-        awaiting task is cancelled, its items leave the queue.
+        ``deadline`` is an instant of the batcher's clock. Raises ``Overloaded`` when the queue has no room (never when
+        not ``bounded``) and ``DeadlineExceeded`` when the deadline has passed already. When the awaiting task is
+        cancelled, its items leave the queue.
         """
-        self._admit(sum(item.cost for item in items))
+        if self._closed:
+            raise EngineFault("The batcher is closed.")
+        if deadline <= self._clock():
+            raise DeadlineExceeded
+        if bounded:
+            self._admit(sum(item.cost for item in items))
         loop = asyncio.get_running_loop()
         group = Group(request_id, loop.create_future(), [None] * len(items), len(items), deadline)
         if not items:
             return group
-        self._groups.setdefault(request_id, []).append(group)
+        self._groups.setdefault(request_id, set()).add(group)
         for index, item in enumerate(items):
             self._enqueue(item, group, index, lane)
         self._ensure_loop()
@@ -113,7 +104,7 @@ class Batcher:
 
     def cancel(self, request_id: str) -> bool:
         """Drop what is queued for a request; its waiter gets ``Cancelled``. True when something was waiting."""
-        groups = self._groups.get(request_id, [])
+        groups = self._groups.get(request_id, set())
         for group in list(groups):
             self._abandon(group, Cancelled())
         return bool(groups)
@@ -121,7 +112,7 @@ class Batcher:
     @property
     def queued_cost(self) -> int:
         """Cost waiting in the queue, without the running batch."""
-        return sum(lane.cost for lane in self._lanes.values())
+        return self._lanes.cost
 
     @property
     def running_cost(self) -> int:
@@ -141,6 +132,8 @@ class Batcher:
         return self._loop_task is None or not self._loop_task.done()
 
     async def close(self) -> None:
+        """Stop; whoever still waits gets an error."""
+        self._closed = True
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
@@ -158,14 +151,12 @@ class Batcher:
         if entry is None:
             self._sequence += 1
             entry = Entry(item, self._clock(), self._sequence, lane)
-            self._lanes[lane].add(entry)
+            self._lanes.add(entry)
             if item.key is not None:
                 self._in_flight[item.key] = entry
-        elif lane == "interactive" and entry.lane == "bulk" and entry.queued:
-            self._lanes["bulk"].remove(entry)
-            entry.lane = "interactive"
-            self._lanes["interactive"].add(entry)
-        entry.waiters.append((group, index))
+        elif lane == "interactive" and entry.lane == "bulk":
+            self._lanes.promote(entry)
+        entry.waiters.setdefault(group, []).append(index)
         group.entries.append(entry)
 
     def _abandon(self, group: Group, error: MusterError) -> None:
@@ -173,20 +164,15 @@ class Batcher:
         if group.pending == 0:
             return
         for entry in group.entries:
-            mine = [waiter for waiter in entry.waiters if waiter[0] is group]
-            if not mine:
-                continue
-            entry.waiters = [waiter for waiter in entry.waiters if waiter[0] is not group]
-            for _, index in mine:
+            for index in entry.waiters.pop(group, ()):
                 group.settle(index, error)
             if not entry.waiters and entry.queued:
-                self._lanes[entry.lane].remove(entry)
+                self._lanes.remove(entry)
                 self._release(entry)
 
     def _forget(self, group: Group) -> None:
-        groups = self._groups.get(group.id, [])
-        if group in groups:
-            groups.remove(group)
+        groups = self._groups.get(group.id, set())
+        groups.discard(group)
         if not groups:
             self._groups.pop(group.id, None)
 
@@ -200,6 +186,13 @@ class Batcher:
     def _ensure_loop(self) -> None:
         if self._loop_task is None or self._loop_task.done():
             self._loop_task = asyncio.get_running_loop().create_task(self._work())
+            self._loop_task.add_done_callback(self._stopped)
+
+    def _stopped(self, _: asyncio.Task[None]) -> None:
+        """Nobody would answer these any more: an error now instead of silence until their deadlines."""
+        for group in [group for groups in self._groups.values() for group in groups]:
+            self._abandon(group, EngineFault("The batcher has stopped."))
+        self._in_flight.clear()
 
     async def _work(self) -> None:
         while True:
@@ -211,38 +204,20 @@ class Batcher:
             await self._compute(batch)
 
     def _next_batch(self) -> list[Entry]:
-        lane = self._choose_lane()
-        if lane is None:
-            return []
-        policy = self._policy
-        batch = self._lanes[lane].take(policy.budget, policy.padded, policy.slack)
-        self._account(lane, sum(entry.item.cost for entry in batch))
-        return batch
+        while taken := self._lanes.take():
+            now = self._clock()
+            if batch := [entry for entry in taken if self._wanted(entry, now)]:
+                self._lanes.account(batch[0].lane, sum(entry.item.cost for entry in batch))
+                return batch
+        return []
 
-    def _choose_lane(self) -> Lane | None:
-        interactive, bulk = self._lanes["interactive"], self._lanes["bulk"]
-        if not interactive:
-            self._bulk_credit = 0.0
-            return "bulk" if bulk else None
-        if bulk and self._bulk_credit >= min(bulk.cost, self._policy.budget):
-            return "bulk"
-        return "interactive"
-
-    def _account(self, lane: Lane, cost: int) -> None:
-        if lane == "bulk":
-            self._bulk_credit = max(0.0, self._bulk_credit - cost)
-        elif self._lanes["bulk"]:
-            share = self._bulk_share()
-            self._bulk_credit += cost * share / (1 - share)
-        else:
-            self._bulk_credit = 0.0
-
-    def _bulk_share(self) -> float:
-        policy = self._policy
-        oldest = self._lanes["bulk"].oldest()
-        age = self._clock() - oldest.enqueued if oldest else 0.0
-        grown = min(1.0, age / policy.age_limit_s) * (policy.bulk_share_aged - policy.bulk_share)
-        return policy.bulk_share + grown
+    def _wanted(self, entry: Entry, now: float) -> bool:
+        """Whether anyone still waits for an entry just taken; a timer may be late when the loop was busy."""
+        for group in [group for group in entry.waiters if group.deadline <= now]:
+            self._abandon(group, DeadlineExceeded())
+        if not entry.waiters:
+            self._release(entry)
+        return bool(entry.waiters)
 
     async def _compute(self, batch: list[Entry]) -> None:
         self._running = batch
@@ -251,7 +226,14 @@ class Batcher:
             values = await self._run([entry.item for entry in batch])
             if len(values) != len(batch):
                 raise EngineFault(f"The engine gave {len(values)} results for {len(batch)} items.")
-        except Exception as error:  # noqa: BLE001 - whatever the engine raises belongs to its items, not to the loop
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # Whatever the engine raises belongs to its items, not to the loop; a cancelled thread pool and a panic in
+            # native code are no ``Exception``. Only when the loop itself is told to stop does it stop.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
             self._isolate(batch, error)
         else:
             self._measure(sum(entry.item.cost for entry in batch), self._clock() - started)
@@ -270,22 +252,29 @@ class Batcher:
     def _finish(self, entry: Entry, outcome: Any, started: float) -> None:
         self._release(entry)
         now = self._clock()
-        for group, index in entry.waiters:
+        for group, indices in entry.waiters.items():
             group.queue_ms = max(group.queue_ms, (started - entry.enqueued) * 1e3)
             group.compute_ms = max(group.compute_ms, (now - started) * 1e3)
-            group.settle(index, outcome)
-        entry.waiters = []
+            for index in indices:
+                group.settle(index, outcome)
+        entry.waiters = {}
 
-    def _isolate(self, batch: list[Entry], error: Exception) -> None:
+    def _isolate(self, batch: list[Entry], error: BaseException) -> None:
         if len(batch) == 1:
-            blame = error if isinstance(error, MusterError) else PoisonousItem()
-            if blame is not error:
-                blame.__cause__ = error
-            self._finish(batch[0], blame, self._clock())
+            self._finish(batch[0], blame(error), self._clock())
             return
         for entry in batch:
             if not entry.waiters:
                 self._release(entry)
                 continue
             entry.alone = True
-            self._lanes[entry.lane].add(entry)
+            self._lanes.add(entry)
+
+
+def blame(error: BaseException) -> MusterError:
+    """What an item is told when it made the engine fail all by itself."""
+    if isinstance(error, MusterError):
+        return error
+    poisonous = PoisonousItem()
+    poisonous.__cause__ = error
+    return poisonous

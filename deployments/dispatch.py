@@ -10,17 +10,15 @@ replicas report.
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deployments.call import Answer, CallContext, Lane
 from deployments.errors import DeadlineExceeded, ModelNotReady, Overloaded, PoisonousItem
-from deployments.pending import PendingRequest, Slice
+from deployments.pending import Line, PendingRequest, Slice
 from deployments.retry_budget import RetryBudget
 from deployments.wire import Call, Piece, ReplicaDied, Reply, Transport
-from model_store.errors import MusterError
 
 LANES: tuple[Lane, Lane] = ("interactive", "bulk")
 
@@ -55,7 +53,9 @@ class Dispatcher:
         self._hint = hint
         self._policy = policy or DispatchPolicy()
         self._sender = sender
-        self._queues: dict[Lane, deque[Slice]] = {"interactive": deque(), "bulk": deque()}
+        self._queues: dict[Lane, Line] = {lane: Line() for lane in LANES}
+        self._suspects: dict[Lane, Line] = {lane: Line() for lane in LANES}
+        self._suspect_out = False
         self._in_flight: dict[Lane, int] = {"interactive": 0, "bulk": 0}
         self._seconds_per_hint = 0.0
         self._replica_backlog_s = 0.0
@@ -75,7 +75,7 @@ class Dispatcher:
         request = PendingRequest(inputs, hints, options, context)
         if not inputs:
             return request.answer()
-        self._queues[context.lane].append(request.whole())
+        self._queues[context.lane].add(request.whole())
         self._pump()
         try:
             # The deadline is checked first so that a request that is already late does not wait for a turn.
@@ -88,12 +88,15 @@ class Dispatcher:
 
     def waiting_s(self, lane: Lane | None = None) -> float:
         """Predicted seconds of work waiting here, not yet sent; 0 before any reply was seen."""
-        lanes = LANES if lane is None else (lane,)
-        hints = sum(piece.hint for name in lanes for piece in self._queues[name])
+        hints = sum(line.hint for line in self._lines(lane))
         return hints * self._seconds_per_hint / self._transport.replicas()
 
     def waiting_items(self) -> int:
-        return sum(len(piece.indices) for queue in self._queues.values() for piece in queue)
+        return sum(line.items for line in self._lines())
+
+    def _lines(self, lane: Lane | None = None) -> list[Line]:
+        lanes = LANES if lane is None else (lane,)
+        return [lines[name] for lines in (self._queues, self._suspects) for name in lanes]
 
     # -- admission -------------------------------------------------------------------------------------------------
 
@@ -113,72 +116,82 @@ class Dispatcher:
     def _pump(self) -> None:
         limit = self._policy.calls_in_flight * self._transport.replicas()
         for lane in LANES:
-            while self._in_flight[lane] < limit and (slices := self._fill(lane)):
+            while self._in_flight[lane] < limit and (slices := self._suspect(lane) or self._fill(lane)):
                 self._in_flight[lane] += 1
                 task = asyncio.get_running_loop().create_task(self._send(lane, slices))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
+    def _suspect(self, lane: Lane) -> list[Slice]:
+        """One item that was present at a death. Never two at a time: the guilty one would condemn the other."""
+        if self._suspect_out or not self._suspects[lane]:
+            return []
+        self._suspect_out = True
+        return [self._suspects[lane].take()]
+
     def _fill(self, lane: Lane) -> list[Slice]:
-        """Take slices off the queue, ``call_s`` of predicted work at most; what does not fit goes to the back."""
-        queue, taken = self._queues[lane], list[Slice]()
+        """Take slices off the line, ``call_s`` of predicted work at most; what does not fit goes to the end."""
+        line, taken = self._queues[lane], list[Slice]()
         room = self._policy.call_s / self._seconds_per_hint if self._seconds_per_hint else self._policy.first_call
-        while queue and room > 0:
-            piece = queue.popleft()
-            if piece.request.settled:
-                continue
-            if piece.alone:
-                if taken:
-                    queue.appendleft(piece)
-                    return taken
-                return [piece]
+        while line and room > 0:
+            piece = line.take()
             head, rest = piece.cut(room)
+            if taken and head.hint > room:
+                line.add(piece, first=True)
+                break
             taken.append(head)
             room -= head.hint
             if rest is not None:
-                # To the back: a long request must not hold up the short ones behind it.
-                queue.append(rest)
+                # To the end: a long request must not hold up the short ones behind it.
+                line.add(rest)
                 break
         return taken
 
     async def _send(self, lane: Lane, slices: list[Slice]) -> None:
+        for piece in slices:
+            piece.request.sent = True
+        try:
+            self._deliver(slices, await self._exchange(lane, slices))
+        except ReplicaDied:
+            self._retry(lane, slices)
+        except TimeoutError:
+            self._fail(slices, DeadlineExceeded())
+        except Exception as error:  # noqa: BLE001 - a call must settle its requests whatever happened to it
+            self._fail(slices, error)
+        else:
+            self._budget.earn()
+        finally:
+            self._in_flight[lane] -= 1
+            if slices[0].alone:
+                self._suspect_out = False
+            self._pump()
+
+    async def _exchange(self, lane: Lane, slices: list[Slice]) -> Reply:
         pieces = [
             Piece(piece.request.id, piece.inputs(), piece.request.options, piece.request.context.remaining())
             for piece in slices
         ]
         call = Call(lane, pieces, self._sender, self.waiting_s())
         patience = max(piece.remaining_s for piece in pieces)
-        try:
-            reply = await asyncio.wait_for(self._transport.send(call), max(0.001, patience))
-        except ReplicaDied:
-            self._retry(lane, slices)
-        except TimeoutError:
-            self._fail(slices, DeadlineExceeded())
-        except MusterError as error:
-            self._fail(slices, error)
-        except Exception as error:  # noqa: BLE001 - a call must settle its requests whatever happened to it
-            self._fail(slices, error)
-        else:
-            self._budget.earn()
-            self._deliver(slices, reply)
-        finally:
-            self._in_flight[lane] -= 1
-            self._pump()
+        return await asyncio.wait_for(self._transport.send(call), max(0.001, patience))
 
     def _deliver(self, slices: list[Slice], reply: Reply) -> None:
+        hint = cost = 0
         for piece, answer in zip(slices, reply.pieces, strict=True):
             piece.request.deliver(piece.indices, answer, reply.revision)
-        hint, cost = sum(piece.hint for piece in slices), sum(sum(answer.costs) for answer in reply.pieces)
+            # Refused inputs cost nothing and would make work look cheaper than it is.
+            hint += sum(piece.request.hints[i] for i, spent in zip(piece.indices, answer.costs, strict=True) if spent)
+            cost += sum(answer.costs)
         if reply.rate and hint and cost:
             seen = cost / hint / reply.rate
             known = self._seconds_per_hint
             self._seconds_per_hint = 0.8 * known + 0.2 * seen if known else seen
         self._replica_backlog_s = reply.backlog_s
 
-    @staticmethod
-    def _fail(slices: list[Slice], error: Exception) -> None:
+    def _fail(self, slices: list[Slice], error: Exception) -> None:
         for piece in slices:
             piece.request.fail(error)
+            self._drop(piece.request)
 
     # -- deaths ----------------------------------------------------------------------------------------------------
 
@@ -188,24 +201,29 @@ class Dispatcher:
             self._fail(slices, ModelNotReady(self._application, "its replicas keep dying"))
             return
         for piece in slices:
+            if piece.request.settled:
+                continue
             for single in piece.singles():
                 if single.deaths < self._policy.deaths:
-                    self._queues[lane].appendleft(single)
+                    self._suspects[lane].add(single)
                 else:
                     single.request.refuse(single.indices[0], PoisonousItem())
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
     def _leave(self, request: PendingRequest) -> None:
-        if request.settled:
-            return
+        """Take out what a request left behind: its client went, its deadline passed, or a part of it failed."""
         request.settled = True
-        for queue in self._queues.values():
-            for piece in [piece for piece in queue if piece.request is request]:
-                queue.remove(piece)
+        self._drop(request)
+        if request.complete or not request.sent:
+            return
         if not self._gone:
             asyncio.get_running_loop().call_later(self._policy.cancel_every_s, self._tell_replicas)
         self._gone.add(request.id)
+
+    def _drop(self, request: PendingRequest) -> None:
+        for line in self._lines(request.context.lane):
+            line.leave(request)
 
     def _tell_replicas(self) -> None:
         ids, self._gone = sorted(self._gone), set()

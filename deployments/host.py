@@ -4,16 +4,20 @@ Tokenising and computing have a thread each, so that the event loop always answe
 """
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from deployments.batching import Batcher, BatchPolicy
+from deployments.batching import Batcher, BatchPolicy, blame
 from deployments.call import Lane, Timing
 from deployments.engines.base import Engine, Prepared
+from deployments.errors import Cancelled, EngineFault
 from deployments.wire import Call, Piece, PieceReply, Reply
 from model_store.errors import MusterError
 
@@ -23,14 +27,24 @@ PROBE_DEADLINE_S = 20.0
 class EngineHost:
     """One loaded engine behind one batcher. Construct it inside a running event loop."""
 
-    def __init__(self, engine: Engine, policy: BatchPolicy, probe: Any) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        policy: BatchPolicy,
+        probe: Any,
+        gate: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        """``probe``: an input that health checks predict. ``gate``: held during each run, for engines without one."""
         self._engine = engine
+        self._gate = gate or contextlib.nullcontext()
         self._probe = probe
         self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self.batcher = Batcher(self._run, policy)
         self._revision = engine.describe().revision
         self._waiting: dict[str, tuple[float, float]] = {}
+        self._reading: Counter[str] = Counter()
+        self._left: set[str] = set()
 
     async def answer(self, call: Call) -> Reply:
         """Run every piece of a call; pieces fail apart from each other."""
@@ -41,6 +55,8 @@ class EngineHost:
     def cancel(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:
             self.batcher.cancel(request_id)
+            if request_id in self._reading:
+                self._left.add(request_id)
 
     def backlog_s(self) -> float:
         """Predicted seconds of work: queued and running here, plus what the dispatchers said waits for this model."""
@@ -52,7 +68,9 @@ class EngineHost:
         """A real prediction through the real path; raises when the batcher is dead or the engine fails."""
         if not self.batcher.alive():
             raise RuntimeError("The batcher's loop has died.")
-        reply = await self._piece(Piece("health", [self._probe], {}, PROBE_DEADLINE_S), "interactive")
+        # Not bounded: a full queue is no reason for a restart.
+        probe = Piece("health", [self._probe], {}, PROBE_DEADLINE_S)
+        reply = await self._piece(probe, "interactive", bounded=False)
         for error in reply.errors.values():
             raise error
 
@@ -67,27 +85,27 @@ class EngineHost:
         self._compute.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, items: Sequence[Prepared]) -> Sequence[Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._compute, self._engine.run, items)
+        return await asyncio.get_running_loop().run_in_executor(self._compute, self._gated_run, items)
 
-    async def _piece(self, piece: Piece, lane: Lane) -> PieceReply:
+    def _gated_run(self, items: Sequence[Prepared]) -> Sequence[Any]:
+        with self._gate:
+            return self._engine.run(items)
+
+    async def _piece(self, piece: Piece, lane: Lane, *, bounded: bool = True) -> PieceReply:
         deadline = time.monotonic() + piece.remaining_s
-        loop = asyncio.get_running_loop()
         started = time.perf_counter()
-        prepared = await loop.run_in_executor(self._tokenizer, self._engine.prepare, piece.inputs, dict(piece.options))
-        tokenize_ms = (time.perf_counter() - started) * 1e3
-        items = [item for item in prepared if isinstance(item, Prepared)]
-        errors: dict[int, MusterError] = {
-            index: error for index, error in enumerate(prepared) if isinstance(error, MusterError)
-        }
         try:
-            group = await self.batcher.submit(items, lane, deadline, piece.request_id)
+            prepared = await self._prepare(piece)
+            tokenize_ms = (time.perf_counter() - started) * 1e3
+            items = [item for item in prepared if isinstance(item, Prepared)]
+            group = await self.batcher.submit(items, lane, deadline, piece.request_id, bounded=bounded)
         except MusterError as error:
-            return _refused(len(prepared), error)
+            return _refused(len(piece.inputs), error)
         outcomes = iter(group.outcomes)
-        values = [next(outcomes) if isinstance(item, Prepared) else None for item in prepared]
-        for index, value in enumerate(values):
-            if isinstance(value, MusterError):
-                values[index], errors[index] = None, value
+        values = [next(outcomes) if isinstance(item, Prepared) else item for item in prepared]
+        errors = {index: value for index, value in enumerate(values) if isinstance(value, MusterError)}
+        for index in errors:
+            values[index] = None
         return PieceReply(
             values=_stack(values),
             costs=[item.cost if isinstance(item, Prepared) else 0 for item in prepared],
@@ -96,6 +114,33 @@ class EngineHost:
             timing=Timing(group.queue_ms, tokenize_ms, group.compute_ms),
         )
 
+    async def _prepare(self, piece: Piece) -> list[Prepared | MusterError]:
+        """One item or error per input. Raises ``Cancelled`` when the request was cancelled meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._reading[piece.request_id] += 1
+        try:
+            prepared = await loop.run_in_executor(self._tokenizer, self._read, piece.inputs, dict(piece.options))
+            if piece.request_id in self._left:
+                raise Cancelled
+            return prepared
+        finally:
+            self._reading[piece.request_id] -= 1
+            if not self._reading[piece.request_id]:
+                del self._reading[piece.request_id]
+                self._left.discard(piece.request_id)
+
+    def _read(self, inputs: Sequence[Any], options: dict[str, Any]) -> list[Prepared | MusterError]:
+        """Prepare; when that breaks down, each input alone, so that only the one that cannot be read fails."""
+        try:
+            prepared = self._engine.prepare(inputs, options)
+            if len(prepared) != len(inputs):
+                raise EngineFault(f"The engine read {len(prepared)} items out of {len(inputs)} inputs.")
+            return [item if isinstance(item, Prepared) else blame(item) for item in prepared]
+        except BaseException as error:  # noqa: BLE001 - a panic in a native tokeniser is no ``Exception``
+            if len(inputs) == 1:
+                return [blame(error)]
+        return [outcome for item in inputs for outcome in self._read([item], options)]
+
 
 def _refused(count: int, error: MusterError) -> PieceReply:
     return PieceReply([None] * count, [0] * count, dict.fromkeys(range(count), error))
@@ -103,6 +148,7 @@ def _refused(count: int, error: MusterError) -> PieceReply:
 
 def _stack(values: list[Any]) -> Sequence[Any]:
     """One array instead of many: it crosses the process boundary as one buffer."""
-    if values and all(isinstance(value, np.ndarray) for value in values):
-        return np.stack(values)  # type: ignore[return-value]
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if arrays and len(arrays) == len(values) and len({(array.shape, array.dtype) for array in arrays}) == 1:
+        return np.stack(arrays)  # type: ignore[return-value]
     return values

@@ -1,6 +1,8 @@
-"""A request on its way through the dispatcher, and the slices it is cut into."""
+"""A request on its way through the dispatcher, the slices it is cut into, and the line in which they wait."""
 
 import asyncio
+import secrets
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +21,12 @@ class PendingRequest:
         self, inputs: Sequence[Any], hints: Sequence[int], options: Mapping[str, Any], context: CallContext
     ) -> None:
         self.inputs, self.hints, self.options, self.context = inputs, hints, options, context
-        # Request ids come from clients; the object's identity keeps two requests with one id apart.
-        self.id = f"{context.request_id}#{id(self):x}"
+        # Request ids come from clients, who repeat them: a cancellation must not reach the retry of the same id, nor
+        # a request of another gateway process.
+        self.id = f"{context.request_id}#{secrets.token_hex(8)}"
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.settled = not inputs
+        self.sent = False
         self._missing = len(inputs)
         self._values: list[Any] = [None] * len(inputs)
         self._costs = [0] * len(inputs)
@@ -30,6 +34,11 @@ class PendingRequest:
         self._cut: dict[int, Mapping[str, int]] = {}
         self._revision = ""
         self._timing = Timing()
+
+    @property
+    def complete(self) -> bool:
+        """Every input has its outcome: nothing of this request is left anywhere."""
+        return self._missing == 0
 
     def whole(self) -> "Slice":
         """All inputs, in order of cost, so that slices cut off it are of like length."""
@@ -69,7 +78,7 @@ class PendingRequest:
 
     def _arrived(self, count: int) -> None:
         self._missing -= count
-        if self._missing == 0:
+        if self.complete:
             self.settled = True
             self.done.set_result(None)
 
@@ -93,9 +102,9 @@ class Slice:
 
     def cut(self, room: float) -> tuple["Slice", "Slice | None"]:
         """The first inputs that fit into ``room`` (at least one), and the rest."""
-        hints = np.asarray([self.request.hints[index] for index in self.indices], dtype=np.int64)
         if self.hint <= room:
             return self, None
+        hints = np.asarray([self.request.hints[index] for index in self.indices], dtype=np.int64)
         count = max(1, int(np.searchsorted(np.cumsum(hints), room, side="right")))
         if count >= len(self.indices):
             return self, None
@@ -109,3 +118,44 @@ class Slice:
             Slice(self.request, [index], self.request.hints[index], alone=True, deaths=self.deaths + 1)
             for index in self.indices
         ]
+
+
+class Line:
+    """Slices that wait to be sent, requests taking turns. Every operation costs its own slices only, not the line."""
+
+    def __init__(self) -> None:
+        self._turns: OrderedDict[PendingRequest, deque[Slice]] = OrderedDict()
+        self.items = 0
+        self.hint = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def add(self, piece: Slice, *, first: bool = False) -> None:
+        """Put a slice at the end, or back at the front."""
+        waiting = self._turns.setdefault(piece.request, deque())
+        if first:
+            waiting.appendleft(piece)
+            self._turns.move_to_end(piece.request, last=False)
+        else:
+            waiting.append(piece)
+        self.items += len(piece.indices)
+        self.hint += piece.hint
+
+    def take(self) -> Slice:
+        """The first request's next slice; what else it has goes to the end, so that others come in between."""
+        request, waiting = next(iter(self._turns.items()))
+        piece = waiting.popleft()
+        if waiting:
+            self._turns.move_to_end(request)
+        else:
+            del self._turns[request]
+        self.items -= len(piece.indices)
+        self.hint -= piece.hint
+        return piece
+
+    def leave(self, request: PendingRequest) -> None:
+        """Drop what a request has in the line."""
+        for piece in self._turns.pop(request, ()):
+            self.items -= len(piece.indices)
+            self.hint -= piece.hint

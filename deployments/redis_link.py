@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from deployments.errors import StateUnavailable
 
@@ -97,15 +97,14 @@ class RedisLink:
         except (RedisError, OSError, TimeoutError) as error:
             # A limit that the caller's deadline has cut says nothing about Redis.
             if limit == policy.timeout_s or not isinstance(error, TimeoutError):
-                self._note(error)
-                breaker.failed(surely=isinstance(error, RedisConnectionError | OSError))
+                # By its type only: its text may hold a key or a value.
+                self._on_error(type(error).__name__)
+                # An error that Redis itself answers costs nothing and may concern one key only.
+                if not isinstance(error, ResponseError):
+                    breaker.failed(surely=isinstance(error, RedisConnectionError | OSError))
             raise StateUnavailable() from None
         breaker.succeeded()
         return result
-
-    def _note(self, error: Exception) -> None:
-        """Count the failure by its type; its text may hold a key or a value."""
-        self._on_error(type(error).__name__)
 
     async def close(self) -> None:
         """Close the connections."""

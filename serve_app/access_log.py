@@ -71,6 +71,7 @@ class AccessLog:
             if self._path is None:
                 sys.stderr.write(data.decode())
             else:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("ab", buffering=0) as file:
                     file.write(data)
         except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """Admission by size: how many bytes of request bodies one gateway process holds at a time.
 
 Queues of work are bounded by the dispatchers, in predicted seconds. What they cannot see are bodies that are still
-arriving: without a bound, a few hundred clients with 16 MiB each would take the machine's memory before a queue is full.
+arriving: without a bound, a few hundred clients with 16 MiB each would take all memory before a queue is full.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 The file holds one JSON object per line (lines starting with ``#`` are comments)::
 
-    {"id": "k3v9q0", "tenant": "north-school", "sha256": "<64 hex>", "scopes": ["infer"], "expires": "2027-01-01T00:00Z"}
+    {"id": "k3v9q0", "tenant": "north", "sha256": "<64 hex>", "scopes": ["infer"], "expires": "2027-01-01T00:00Z"}
 
 A key reads ``muster_<id>_<secret>``. The secret has 256 random bits, so that a plain SHA-256 cannot be guessed and no
 slow hash is needed. Several keys may share a tenant: that is how a key is replaced without a gap.

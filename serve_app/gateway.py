@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,7 +35,7 @@ class Gateway:
         self._fleet = ServeFleet({"skills": _row_hint}, _text_hint)
         self._services = Services(
             fleet=self._fleet,
-            catalogue=Models(tuple(load_catalogue())),
+            catalogue=Models(load_catalogue().models),
             state=State(url, metrics.state_error),
             settings=settings,
             keys=KeyRing(settings.keys_file),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from model_store.settings import StoreSettings
-from serve_app.environment import ensure_ray_token, export, haproxy_available, runtime_dir, serving_environment
+from serve_app.environment import ensure_ray_token, export, find_haproxy, runtime_dir, serving_environment
 from serve_app.errors import SettingsError
 from serve_app.redis_server import RedisServer, find_redis
 from serve_app.settings import Settings
@@ -111,9 +111,14 @@ class Supervisor:
     def _start_cluster(self, cluster: Any, topology: dict[str, Any]) -> None:
         from serve_app.cluster import dashboard_port
 
-        self._tell("Starting Ray" + ("" if haproxy_available() else " (no HAProxy for this platform: Serve's own proxy)"))
+        self._tell("Starting Ray" + ("" if find_haproxy() else " (no HAProxy for this platform: Serve's own proxy)"))
         self.dashboard = dashboard_port()
-        cluster.start(topology, self.dashboard)
+        try:
+            cluster.start(topology, self.dashboard)
+        except Exception as error:
+            raise SettingsError(
+                f"Ray Serve did not start: {_last_line(str(error))}; see {self._store.logs_dir}"
+            ) from error
         # Ray has put its own handler for SIGTERM in place of ours.
         self._catch()
         self._tell("Ray is up; starting the applications")
@@ -125,7 +130,9 @@ class Supervisor:
             for name, status in cluster.states().items():
                 self._show(name, status, shown)
             if time.monotonic() > deadline:
-                raise SettingsError(f"The applications did not start in {READY_TIMEOUT_S} s; see {self._store.logs_dir}.")
+                raise SettingsError(
+                    f"The applications did not start in {READY_TIMEOUT_S} s; see {self._store.logs_dir}."
+                )
 
     def _show(self, name: str, status: Any, shown: dict[str, str]) -> None:
         state = str(status.status.value)
@@ -177,13 +184,12 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-
     def _catch(self) -> dict[signal.Signals, Any]:
         caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         return {number: signal.signal(number, lambda *_: self._stop.set()) for number in caught}
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(Exception):
     """A signal asked to stop while something was waited for."""
 
 

@@ -23,6 +23,30 @@ def check_topology(config: Mapping[str, Any]) -> None:
         raise SettingsError("serve_config.yaml: " + "; ".join(problems))
 
 
+def check_applications(config: Mapping[str, Any]) -> None:
+    """Build every application as Serve would; raises ``SettingsError`` for bad ``args`` or a wrong deployment name."""
+    from pydantic import ValidationError
+    from ray._common.utils import import_attr
+    from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+    from ray.serve._private.build_app import build_app
+
+    for application in config["applications"]:
+        name = application["name"]
+        try:
+            built = call_user_app_builder_with_args_if_necessary(
+                import_attr(application["import_path"]), application.get("args", {})
+            )
+        except (ValidationError, ImportError, AttributeError) as error:
+            raise SettingsError(f"serve_config.yaml: application {name} cannot be built: {error}") from error
+        known = {deployment.name for deployment in build_app(built, name=name).deployments}
+        for deployment in application.get("deployments", ()):
+            if deployment["name"] not in known:
+                raise SettingsError(
+                    f"serve_config.yaml: application {name} has no deployment {deployment['name']!r}, "
+                    f"only {', '.join(sorted(known))}"
+                )
+
+
 def _unknown(schema: type[BaseModel], data: Any, path: str) -> Iterator[str]:
     if not isinstance(data, Mapping):
         return

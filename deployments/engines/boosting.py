@@ -7,6 +7,7 @@ while they wait, and on a busy two-core machine made one row cost 128 ms instead
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from model_store.skill_records import BundleRecord
 from model_store.skills import open_champion
 
 GOLDEN_TOLERANCE = 1e-5
+NO_GATE: AbstractContextManager[object] = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,13 @@ class SkillRow:
 
 
 class BoostingEngine:
-    """The champion bundle of ``skills_dir``; implements ``Engine``. ``threads``: skills computed at the same time."""
+    """The champion bundle of ``skills_dir``; implements ``Engine``.
 
-    def __init__(self, skills_dir: Path, threads: int) -> None:
-        self._skills_dir, self._threads = skills_dir, threads
+    ``threads``: skills computed at the same time. ``gate``: a reusable context that is held while a batch computes.
+    """
+
+    def __init__(self, skills_dir: Path, threads: int, gate: AbstractContextManager[object] = NO_GATE) -> None:
+        self._skills_dir, self._threads, self._gate = skills_dir, threads, gate
         self._record: BundleRecord | None = None
         self._boosters: dict[Skill, Any] = {}
         self._calibrations: dict[Skill, Calibration] = {}
@@ -92,7 +97,9 @@ class BoostingEngine:
         results: list[dict[Skill, Prediction]] = [{} for _ in rows]
         if self._pool is None:
             raise ModelNotReady("skills")
-        for (skill, _), found in zip(calls, self._pool.map(lambda call: self._predict(*call), calls), strict=True):
+        with self._gate:
+            answers = list(self._pool.map(lambda call: self._predict(*call), calls))
+        for (skill, _), found in zip(calls, answers, strict=True):
             for index, prediction in zip(wanted[skill], found, strict=True):
                 results[index][skill] = prediction
         return results

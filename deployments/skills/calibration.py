@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from deployments.skills.features import FEATURES, INDEX
 
 SPREAD_FLOOR = 0.01
+HALF_CREDIBLE = {"word_count": 50.0, "event_count": 20.0}
+"""The amount n of words or events at which n / (n + k), the credibility of a rate observed over it, is one half."""
 COVARIATES = (
     "constant",
     "missing_linguistic",
@@ -42,7 +44,7 @@ class Calibration:
 def covariates(base: NDArray[np.float32], estimate: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(n, 6)``, each column 0..1 and larger where an estimate deserves less trust; see ``COVARIATES``."""
     missing = np.isnan(base)
-    few = [1 / np.sqrt(1 + np.nan_to_num(base[:, INDEX[name]])) for name in ("word_count", "event_count")]
+    few = [half / (half + np.nan_to_num(base[:, INDEX[name]])) for name, half in HALF_CREDIBLE.items()]
     return np.column_stack(
         (
             np.ones(len(base)),
@@ -58,8 +60,9 @@ def spread(
     base: NDArray[np.float32], estimate: NDArray[np.float64], coefficients: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The expected absolute error of each row, ``(n,)``, score units."""
-    expected: NDArray[np.float64] = np.maximum(SPREAD_FLOOR, covariates(base, estimate) @ coefficients)
-    return expected
+    # Not a matrix product: BLAS may add in another order for one row than for many, and a batch must equal its rows.
+    expected: NDArray[np.float64] = (covariates(base, estimate) * coefficients).sum(axis=1)
+    return np.maximum(SPREAD_FLOOR, expected)
 
 
 def fit_coefficients(

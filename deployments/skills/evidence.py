@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deployments.skills.assessment import Evidence, EvidenceType, Prediction
+from deployments.skills.calibration import HALF_CREDIBLE
 from deployments.skills.features import FEATURES, INDEX, FeatureSet, Skill
 from deployments.skills.normalization import ROLE_RELEVANCE, ROLE_SHARES, RULES, Rule, Source
 
 TOP = 5
-CREDIBILITY: Mapping[Source, tuple[str, float]] = {
-    "linguistic_features": ("word_count", 50.0),
-    "behavioral_features": ("event_count", 20.0),
-}
-"""How much was observed, and the amount at which an observed rate deserves half of full confidence."""
+AMOUNT: Mapping[Source, str] = {"linguistic_features": "word_count", "behavioral_features": "event_count"}
 UNKNOWN_AMOUNT_CONFIDENCE = 0.5
 EVIDENCE_TYPES: Mapping[Source, EvidenceType] = {
     "ml_inference": "contextual",
@@ -78,21 +75,27 @@ def feature_evidence(row: FeatureSet, observed: Sequence[Observation], weight: f
 
 def credibility(row: FeatureSet, source: Source) -> float:
     """n / (n + k) for n observed words or events (the credibility weight of an observed rate); .5 when unknown."""
-    name, half = CREDIBILITY[source]
-    amount = row.get(name)
-    return UNKNOWN_AMOUNT_CONFIDENCE if amount is None else amount / (amount + half)
+    amount = row.get(AMOUNT[source])
+    return UNKNOWN_AMOUNT_CONFIDENCE if amount is None else amount / (amount + HALF_CREDIBLE[AMOUNT[source]])
 
 
 def describe(rule: Rule, value: float) -> str:
-    """One readable line: what was observed, its value and unit, and what is typical or the usual range."""
+    """One readable line: what was observed, its value, and what is typical or the scale it is read on."""
     feature = FEATURES[INDEX[rule.feature]]
-    is_share = feature.unit.startswith("share of")
-    shown = f"{value:.0%} {feature.unit.removeprefix('share ')}" if is_share else f"{value:.4g}"
-    if rule.source == "behavioral_features":
-        against = f"scale {rule.a:g} to {rule.b:g}"
+    if rule.source == "linguistic_features":
+        against = f"typical {_shown(feature.unit, rule.a)}"
     else:
-        against = f"typical {rule.a:.0%}" if is_share else f"typical {rule.a:g}"
-    return f"{feature.description[0].upper()}{feature.description[1:]}: {shown} ({against})."
+        against = f"scale {_shown(feature.unit, rule.a)} to {_shown(feature.unit, rule.b)}"
+    whole = feature.unit.removeprefix("share ") if feature.unit.startswith("share of") else ""
+    value_text = " ".join(filter(None, (_shown(feature.unit, value), whole)))
+    return f"{feature.description[0].upper()}{feature.description[1:]} ({value_text}; {against})."
+
+
+def _shown(unit: str, value: float) -> str:
+    """A number as a reader expects it: shares in percent, seconds in minutes."""
+    if unit.startswith("share of"):
+        return f"{value:.0%}"
+    return f"{value / 60:.0f} min" if unit == "seconds" else f"{round(value, 2):g}"
 
 
 def top_evidence(items: Sequence[Evidence], limit: int = TOP) -> tuple[Evidence, ...]:

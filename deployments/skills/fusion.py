@@ -6,6 +6,7 @@ over the sources in use. The division matters: the three source weights sum to .
 could not pass .945. A source without data gives its weight to the others in proportion and is reported as missing.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from deployments.skills.assessment import Evidence, Fused, Prediction, band_of
@@ -78,7 +79,7 @@ def source_agreement(scores: Iterable[float]) -> float:
     if len(values) < 2:
         return 1.0
     mean = sum(values) / len(values)
-    deviation = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
     return max(0.0, 1.0 - 2.0 * deviation)
 
 

@@ -40,15 +40,14 @@ class Inference:
     async def __init__(self) -> None:
         engine = await asyncio.to_thread(self._load)
         policy = BatchPolicy(budget=ROWS_PER_BATCH, padded=False, max_queued_cost=20_000)
-        self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED)
+        settings = load_settings()
+        gate = CpuGate(settings.gate_dir, settings.gate_slots)
+        self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED, gate=gate)
         await self._host.calibrate([NOTHING_OBSERVED] * ROWS_PER_BATCH)
 
     @staticmethod
     def _load() -> BoostingEngine:
-        settings = load_settings()
-        engine = BoostingEngine(
-            load_store_settings().skills_dir, settings.threads_or_cores(), CpuGate.from_settings(settings)
-        )
+        engine = BoostingEngine(load_store_settings().skills_dir, load_settings().threads)
         engine.load()
         engine.warm()
         logger.info("Skill models %s serve.", engine.describe().revision)

@@ -57,7 +57,7 @@ def _opening(fused: Fused, words: SkillWords) -> str:
 def _observations(observed: Sequence[Evidence]) -> str:
     """The two observations that weigh most."""
     quoted = [_quoted(item) for item in observed[:ITEMS]]
-    return f"What weighs most among the observations: {'; '.join(quoted)}." if quoted else ""
+    return f"The observations that weigh most: {' and '.join(quoted)}." if quoted else ""
 
 
 def _quoted(item: Evidence) -> str:
@@ -67,7 +67,7 @@ def _quoted(item: Evidence) -> str:
 def _caution(fused: Fused) -> str:
     missing = [MISSING[source] for source in fused.sources_missing if source in MISSING]
     if missing:
-        return f"There are no observations yet of {' and '.join(missing)}, so read this as a first impression."
+        return f"Nothing is known yet of {' and '.join(missing)} for this skill: read this as a first impression."
     if fused.confidence < CAUTIOUS_BELOW:
         return "Few observations stand behind this, so read it as a first impression."
     return ""
@@ -78,4 +78,4 @@ def _strength(item: Evidence, words: SkillWords) -> str:
     doing = words.features[item.feature].doing
     if item.score >= 0.65:
         return f"Shows strength in {doing}."
-    return f"Shows {doing} at times." if item.score >= 0.35 else f"Takes first steps in {doing}."
+    return f"Shows some strength in {doing}." if item.score >= 0.35 else f"Takes first steps in {doing}."

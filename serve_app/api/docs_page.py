@@ -49,8 +49,8 @@ def _operations(document: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f'<details><summary><span class="m">{method.upper()}</span><code>{html.escape(path)}</code> '
                 f"{html.escape(operation.get('summary', ''))}</summary>"
-                f"<p>{html.escape(operation.get('description', ''))}</p>{_body(document, operation)}{_answers(operation)}"
-                "</details>"
+                f"<p>{html.escape(operation.get('description', ''))}</p>{_body(document, operation)}"
+                f"{_answers(operation)}</details>"
             )
 
 

@@ -140,7 +140,7 @@ def _message(error: BaseException, row: Row) -> str:
         return HTTP_ROWS.get(error.status_code, (row, "The request cannot be answered."))[1]
     if row.status >= 500 and row is DEFECT:
         return "Something broke on our side; the request id finds it in the log."
-    return str(error)
+    return str(error) or "The request cannot be answered."
 
 
 def _headers(error: BaseException, row: Row) -> dict[str, str]:

@@ -53,7 +53,7 @@ class ModelRoutes:
             "licence": model.licence,
             "state": state.state,
             "reason": state.reason,
-            "limits": dict(model.limits),
+            "limits": model.limits.model_dump(),
             "dimensions": model.dimensions,
             "roles": [*model.roles],
             "accuracy_gate": None,

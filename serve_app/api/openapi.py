@@ -19,12 +19,6 @@ HEADERS: tuple[dict[str, Any], ...] = (
         "description": "Comes back in the answer; anything else than a short token is replaced.",
     },
     {
-        "name": "X-Deadline-Ms",
-        "in": "header",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 300_000, "default": 30_000},
-        "description": "When the answer is worth nothing any more.",
-    },
-    {
         "name": "X-Lane",
         "in": "header",
         "schema": {"type": "string", "enum": ["interactive", "bulk"]},

@@ -68,7 +68,7 @@ Texts = Annotated[
 class EmbeddingRequest(Body):
     """``POST /v1/embeddings``, as OpenAI documents it, with three fields more."""
 
-    model: str = Field(max_length=256, description="A key, a Hugging Face id, or the role `embedding`.")
+    model: str = Field(description="A key, a Hugging Face id, or the role `embedding`.")
     input: Texts = Field(description="One text, or up to 2,048.")
     encoding_format: Encoding = Field("float", description="`base64`: little-endian float32 bytes.")
     dimensions: int | None = Field(None, ge=1, le=65_536, description="Only where the model allows it.")

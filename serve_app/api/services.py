@@ -1,8 +1,11 @@
 """What the HTTP layer is given: everything it needs, nothing it makes itself."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from pydantic import BaseModel
 
 from deployments.call import Fleet
 from deployments.state import State
@@ -11,6 +14,8 @@ from serve_app.access_log import AccessLog
 from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics, SharedMetrics
 from serve_app.settings import Settings
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,191}")
 
 
 class Model(Protocol):
@@ -29,29 +34,29 @@ class Model(Protocol):
     @property
     def dimensions(self) -> int | None: ...
     @property
-    def limits(self) -> Mapping[str, int]: ...
+    def limits(self) -> BaseModel: ...
     @property
     def roles(self) -> tuple[str, ...]: ...
 
 
 class Models:
-    """A catalogue over any models; a role's first model is the one that plays it."""
+    """The catalogue's models by any name a client may use: key, Hugging Face id in any case, or role."""
 
-    def __init__(self, models: tuple[Model, ...]) -> None:
-        self._models = models
-        self._by_name: dict[str, Model] = {}
-        for model in models:
-            for name in (model.key, model.id, *model.roles):
-                self._by_name.setdefault(name, model)
+    def __init__(self, models: Sequence[Model]) -> None:
+        self._models = tuple(models)
+        self._exact = {name: model for model in reversed(self._models) for name in (model.id.lower(), model.key)}
+        self._roles = {role: model for model in reversed(self._models) for role in model.roles}
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models)
 
     def find(self, name: str) -> Model:
-        """The model of this key, id or role. Raises ``UnknownModel``."""
-        model = self._by_name.get(name)
+        """The model of this name; a role is played by the first that has it. Raises ``UnknownModel``."""
+        model = self._exact.get(name) or self._exact.get(name.lower()) or self._roles.get(name)
         if model is None:
-            raise UnknownModel(name, tuple(model.key for model in self._models))
+            # What is no name at all may be a text in the wrong field: it is not repeated in the answer.
+            told = name if _NAME.fullmatch(name) else "(not a name)"
+            raise UnknownModel(told, tuple(model.key for model in self._models))
         return model
 
 

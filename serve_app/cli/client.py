@@ -38,7 +38,9 @@ class Client:
         except urllib.error.HTTPError as error:
             raise Refused(_message(error)) from None
         except (urllib.error.URLError, OSError, ValueError) as error:
-            raise Unreachable(f"No Muster answers at {self.url}. Start one with `muster up` or `make serve`.") from error
+            raise Unreachable(
+                f"No Muster answers at {self.url}. Start one with `muster up` or `make serve`."
+            ) from error
 
 
 def local_url() -> str:

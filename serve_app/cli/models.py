@@ -1,11 +1,97 @@
 """``muster models``: what the store holds, and whether it is what the lock says."""
 
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serve_app.cli.output import DAMAGED, emit, say, table
 from serve_app.cli.serving import JSON
 
+if TYPE_CHECKING:
+    from model_store.verify import Verification
+
 app = typer.Typer(help="Models in the store.", no_args_is_help=True, rich_markup_mode=None)
-Keys = Annotated[list[str] | None, typer.Argument(help="Catalogue keys; all when none is given.")]
+Keys = Annotated[list[str] | None, typer.Argument(help="Catalogue keys; all in the store when none is given.")]
+
+
+@app.command()
+def ls(json: JSON = False) -> None:
+    """List the catalogue and what of it is in the store."""
+    from model_store.catalogue import load_catalogue
+    from model_store.settings import load_settings
+    from model_store.store import ModelStore
+
+    store = ModelStore(load_settings().store_dir)
+    stored = {key: store.path(key) for key in store.ls()}
+    rows = [
+        {
+            "key": spec.key,
+            "id": spec.id,
+            "task": spec.task,
+            "roles": list(spec.roles),
+            "state": "stored" if spec.key in stored else "not_pulled",
+            "revision": spec.revision,
+            "bytes": _bytes(stored.get(spec.key)),
+        }
+        for spec in load_catalogue().models
+    ]
+    if json:
+        emit(rows)
+    else:
+        cells = [(r["key"], r["task"], r["state"], r["revision"][:12], _size(r["bytes"])) for r in rows]
+        table(("model", "task", "state", "revision", "size"), cells)
+
+
+@app.command()
+def verify(keys: Keys = None, json: JSON = False) -> None:
+    """Compare every stored file with its locked sha256; exit code 4 when one differs."""
+    from model_store.settings import load_settings
+    from model_store.store import ModelStore
+
+    store = ModelStore(load_settings().store_dir)
+    results = [store.verify(key) for key in keys or store.ls()]
+    if json:
+        emit([asdict(result) | {"ok": result.ok} for result in results])
+    else:
+        table(
+            ("model", "files", "state"),
+            [(r.key, r.checked, "ok" if r.ok else _problems(r)) for r in results],
+        )
+    if not all(result.ok for result in results):
+        raise typer.Exit(DAMAGED)
+
+
+@app.command()
+def adopt(
+    keys: Keys = None,
+    starter: Annotated[
+        bool, typer.Option("--starter", help="All models that came with the installed packages.")
+    ] = False,
+) -> None:
+    """Take models from installed packages into the store: checked, locked, exported for this CPU."""
+    from model_store.catalogue import PackageSource, load_catalogue
+    from model_store.settings import load_settings
+    from model_store.store import ModelStore
+
+    catalogue, store = load_catalogue(), ModelStore(load_settings().store_dir)
+    packaged = [spec for spec in catalogue.models if isinstance(spec.source, PackageSource)]
+    specs = packaged if starter else [catalogue.resolve(key) for key in keys or ()]
+    if not specs:
+        raise typer.BadParameter("Name a model, or use --starter.")
+    for spec in specs:
+        store.adopt(spec, progress=say)
+
+
+def _bytes(folder: Path | None) -> int | None:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder else None
+
+
+def _problems(result: "Verification") -> str:
+    kinds = (("changed", result.mismatches), ("missing", result.missing), ("not in the lock", result.extra))
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds if names)
+
+
+def _size(count: int | None) -> str:
+    return "-" if count is None else f"{count / 2**20:.1f} MiB"

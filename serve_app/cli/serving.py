@@ -40,9 +40,7 @@ def up(
     started = time.monotonic()
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings, store = load_settings(**given), load_store_settings()
-    supervisor = Supervisor(
-        store, settings, config, lambda text: say(f"[{time.monotonic() - started:5.1f} s] {text}")
-    )
+    supervisor = Supervisor(store, settings, config, lambda text: say(f"[{time.monotonic() - started:5.1f} s] {text}"))
     supervisor.run(lambda: _announce(supervisor.url, supervisor.dashboard, store.home))
 
 
@@ -126,9 +124,13 @@ def check(config: CONFIG = DEFAULT_CONFIG) -> None:
 def new_key(
     tenant: Annotated[str, typer.Argument(help="Whose key it is; keys of one tenant share their data.")],
     file: Annotated[Path, typer.Option("--file", help="The keys file (MUSTER_KEYS_FILE); made when missing.")],
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="infer, metrics or admin; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="infer, metrics or admin; may be repeated.")
+    ] = None,
 ) -> None:
     """Add an API key to the keys file and print it, once."""
-    from serve_app.auth import add_key
+    from serve_app.auth import append_key, create_key
 
-    print(add_key(file, tenant, tuple(scope or ("infer",))))
+    key, stored = create_key(tenant, tuple(scope or ("infer",)))
+    append_key(file, stored)
+    print(key)

@@ -1,0 +1,125 @@
+"""A Muster of its own for a measurement: started as a user starts it, stopped with Ctrl-C, watched from outside."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from model_store.settings import load_settings
+from serve_app.environment import runtime_dir
+
+START_TIMEOUT_S = 600
+
+
+class Server:
+    """``muster up`` in a child process; ``milestones`` are the seconds after the start at which things answered."""
+
+    def __init__(self, port: int | None = None, environment: dict[str, str] | None = None) -> None:
+        self.port = port or free_port()
+        self._environment = {**os.environ, **(environment or {})}
+        self.lines: list[str] = []
+        self.milestones: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "serve_app.cli.main", "up", "--port", str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment,
+            start_new_session=True,
+        )
+        self._up = threading.Event()
+        threading.Thread(target=self._follow, daemon=True).start()
+        while not self._up.wait(0.2):
+            if self._process.poll() is not None or time.monotonic() - self._started > START_TIMEOUT_S:
+                self.stop()
+                raise RuntimeError("Muster did not start:\n" + "\n".join(self.lines))
+        return self
+
+    def _follow(self) -> None:
+        for line in self._process.stderr or ():
+            self.lines.append(line.rstrip())
+            if "Muster is up." in line:
+                self.milestones["everything"] = time.monotonic() - self._started
+                self._up.set()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> float:
+        """Ctrl-C, then wait; seconds it took."""
+        started = time.monotonic()
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(90)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        return time.monotonic() - started
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def processes(self) -> list[psutil.Process]:
+        """``muster up`` and everything it started."""
+        root = psutil.Process(self._process.pid)
+        return [root, *root.children(recursive=True), *self.strays()]
+
+    def strays(self) -> list[psutil.Process]:
+        """Processes that use our runtime folder without being our children any more (HAProxy after a reload)."""
+        home = self._environment.get("MUSTER_HOME")
+        run = str(runtime_dir(Path(home) if home else load_settings().home))
+        children = {process.pid for process in psutil.Process(self._process.pid).children(recursive=True)}
+        found = []
+        for process in psutil.process_iter(["pid", "cmdline"]):
+            if run in " ".join(process.info["cmdline"] or ()) and process.pid not in {*children, self._process.pid}:
+                found.append(process)
+        return found
+
+    def replicas(self, deployment: str) -> list[psutil.Process]:
+        """The replica processes of one deployment."""
+        mark = f"ServeReplica:{deployment}"
+        found = []
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            try:
+                if mark in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def redis(self) -> psutil.Process | None:
+        return next((p for p in psutil.Process(self._process.pid).children() if "redis-server" in p.name()), None)
+
+    def pss_bytes(self) -> int:
+        """Proportional set size of all processes: shared pages are counted once."""
+        return sum(pss for process in self.processes() if (pss := _pss(process.pid)) is not None)
+
+
+def _pss(pid: int) -> int | None:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,55 @@
+"""The CPU encoder: ONNX Runtime, fp32, length-sorted batches. Imports neither torch nor transformers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from deployments.cpu_gate import CpuGate
+from deployments.engines.pooling import Floats
+from deployments.engines.text_encoder import TextEncoder, by_length
+from deployments.engines.tokens import Ids
+from deployments.settings import DeploymentSettings
+from model_store.store import StoredModel
+
+
+class OnnxEncoder(TextEncoder):
+    """Runs the exported graph; every forward pass holds a slot of the node's CPU gate."""
+
+    backend = "onnxruntime-cpu"
+
+    def __init__(self, stored: StoredModel, settings: DeploymentSettings) -> None:
+        super().__init__(stored)
+        self._settings = settings
+        self._session: Any = None
+        self._gate: CpuGate
+
+    def _load_model(self) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._settings.threads
+        options.inter_op_num_threads = 1
+        # Spinning between operators is worth 10 %; spinning after the pass would rob the HTTP processes.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        path = self.stored.artefact_dir() / "encoder.onnx"
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._gate = CpuGate(self._settings.gate_dir, self._settings.gate_slots)
+
+    def _embed(self, windows: Sequence[Ids]) -> Floats:
+        vectors = np.empty((len(windows), self.facts.dimensions), dtype=np.float32)
+        for batch in by_length(windows, self._settings.token_budget):
+            vectors[batch] = self._forward([windows[index] for index in batch])
+        return vectors
+
+    def _forward(self, windows: Sequence[Ids]) -> Floats:
+        """One padded batch; the first window is the longest."""
+        lengths = np.array([len(window) for window in windows])
+        width = int(lengths[0])
+        mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+        ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
+        ids[mask == 1] = np.concatenate(windows)
+        with self._gate:
+            (hidden,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        starts = np.arange(len(windows)) * width
+        return self.head(hidden.reshape(-1, hidden.shape[-1]), starts, lengths)

@@ -1,0 +1,173 @@
+"""From texts to token ids, with ``tokenizers`` alone: no torch, no transformers.
+
+Special-token strings typed in a text (``[SEP]``, ``</s>``) are plain text. Numbers of tokens include the special tokens
+that the model wants around a text.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from deployments.engines.base import Prepared
+from deployments.errors import ContextLengthExceeded, InvalidInput
+
+Truncate = Literal["error", "end", "start", "window"]
+Ids = npt.NDArray[np.int32]
+
+MAX_WINDOWS = 64
+_PIECE_CHARS = 16_384
+# A blank after something else: no tokenizer of these families joins across it, so the pieces' tokens are the text's.
+_CUT = re.compile(r"(?<=\S) ")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFacts:
+    """``encoder.json``: what the conversion found out about a model. ``golden``: texts with their embeddings."""
+
+    family: str
+    max_tokens: int
+    position_offset: int
+    pad_id: int
+    prompt: str
+    dimensions: int
+    golden: list[dict[str, Any]]
+    max_abs_diff: float
+
+    @classmethod
+    def read(cls, folder: Path) -> "EncoderFacts":
+        return cls(**json.loads((folder / "encoder.json").read_bytes()))
+
+
+class TokenReader:
+    """A model's tokenizer with its limits. Thread-safe after construction."""
+
+    def __init__(self, folder: Path, facts: EncoderFacts, model: str) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+        self._prompt = facts.prompt
+        self._limit = facts.max_tokens
+        self._model = model
+        self._before, self._after = self._special_tokens()
+        self._room = self._limit - len(self._before) - len(self._after)
+
+    def prepare(self, texts: Sequence[Any], truncate: Truncate = "error") -> list[Prepared | Exception]:
+        """One item per text, or in its place ``InvalidInput`` or ``ContextLengthExceeded``.
+
+        The payload is a tuple of id arrays (int32, special tokens included), more than one for ``window`` only.
+        """
+        if truncate not in ("error", "end", "start", "window"):
+            return [InvalidInput("It must be one of error, end, start, window.", "truncate") for _ in texts]
+        short = [i for i, text in enumerate(texts) if isinstance(text, str) and len(text) <= _PIECE_CHARS]
+        outcomes: list[Prepared | Exception | None] = [None] * len(texts)
+        for index, ids in zip(short, self._encode_short([texts[i] for i in short]), strict=True):
+            outcomes[index] = ids if isinstance(ids, Exception) else self._guarded(ids, truncate)
+        return [
+            self._one(text, truncate) if outcome is None else outcome
+            for text, outcome in zip(texts, outcomes, strict=True)
+        ]
+
+    def _one(self, text: Any, truncate: Truncate) -> Prepared | Exception:
+        if not isinstance(text, str):
+            return InvalidInput("It must be a text.")
+        try:
+            return self._guarded(self._encode_long(text, truncate), truncate)
+        except InvalidInput as error:
+            return error
+
+    def _guarded(self, ids: Sequence[int], truncate: Truncate) -> Prepared | Exception:
+        try:
+            return self._fit(ids, truncate)
+        except InvalidInput as error:
+            return error
+
+    def _encode_short(self, texts: Sequence[str]) -> list[list[int] | Exception]:
+        try:
+            batch = [self._prompt + text for text in texts]
+            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
+        except (UnicodeError, TypeError):
+            # One text with half a surrogate pair fails the batch.
+            return [self._encode_alone(text) for text in texts]
+
+    def _encode_alone(self, text: str) -> list[int] | Exception:
+        try:
+            ids: list[int] = self._tokenizer.encode(self._prompt + text, add_special_tokens=False).ids
+            return ids
+        except (UnicodeError, TypeError):
+            return InvalidInput("It is not valid Unicode text.")
+
+    def _encode_long(self, text: str, truncate: Truncate) -> list[int]:
+        """Piece by piece, to bound memory; ``error`` and ``window`` stop at the first piece that is too much."""
+        most = {"error": self._room, "window": self._room * MAX_WINDOWS}.get(truncate)
+        ids: list[int] = []
+        for piece in _pieces(self._prompt + text):
+            found = self._encode_piece(piece)
+            ids.extend(found)
+            if most is not None and len(ids) > most:
+                raise self._too_long(len(ids), truncate, "more than ")
+        return ids
+
+    def _encode_piece(self, piece: str) -> list[int]:
+        try:
+            ids: list[int] = self._tokenizer.encode(piece, add_special_tokens=False).ids
+            return ids
+        except (UnicodeError, TypeError) as error:
+            raise InvalidInput("It is not valid Unicode text.") from error
+
+    def _fit(self, ids: Sequence[int], truncate: Truncate) -> Prepared:
+        """Apply the truncation. Raises ``ContextLengthExceeded``."""
+        if len(ids) <= self._room:
+            return self._prepared([ids])
+        if truncate == "end":
+            return self._prepared([ids[: self._room]], cut_from=len(ids))
+        if truncate == "start":
+            return self._prepared([ids[len(ids) - self._room :]], cut_from=len(ids))
+        if truncate == "window" and len(ids) <= self._room * MAX_WINDOWS:
+            return self._prepared([ids[i : i + self._room] for i in range(0, len(ids), self._room)])
+        raise self._too_long(len(ids), truncate)
+
+    def _prepared(self, windows: Sequence[Sequence[int]], cut_from: int | None = None) -> Prepared:
+        arrays = tuple(np.array([*self._before, *ids, *self._after], dtype=np.int32) for ids in windows)
+        cost = sum(map(len, arrays))
+        if min(map(len, arrays)) == 0:
+            raise InvalidInput("The model finds no token in it.")
+        report = None
+        if cut_from is not None:
+            report = {"tokens": cut_from + self._limit - self._room, "kept": cost}
+        key = blake2b(b"|".join(array.tobytes() for array in arrays), digest_size=16).digest()
+        return Prepared(payload=arrays, cost=cost, key=key, report=report)
+
+    def _too_long(self, count: int, truncate: Truncate, at_least: str = "") -> ContextLengthExceeded:
+        special = self._limit - self._room
+        most = self._limit if truncate == "error" else self._room * MAX_WINDOWS + special
+        return ContextLengthExceeded(
+            f"The text has {at_least}{count + special} tokens; {self._model} reads at most {most}."
+        )
+
+    def _special_tokens(self) -> tuple[list[int], list[int]]:
+        """Ids that belong before and after a text, found by looking at an encoded one."""
+        encoding = self._tokenizer.encode("a", add_special_tokens=True)
+        inner = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
+        first, last = (inner[0], inner[-1] + 1) if inner else (len(encoding.ids), len(encoding.ids))
+        return encoding.ids[:first], encoding.ids[last:]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > _PIECE_CHARS:
+        cut = _CUT.search(text, start + _PIECE_CHARS)
+        if cut is None:
+            break
+        yield text[start : cut.start()]
+        start = cut.start()
+    yield text[start:]

@@ -1,0 +1,87 @@
+"""Building a model in a staging folder: copy and check its files, convert it, write the manifest last."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from model_store import convert
+from model_store.catalogue import ModelSpec
+from model_store.errors import TamperedModel
+from model_store.lock import Artefact, FileDigest, Manifest, digest_file
+from model_store.sources import Source
+
+Progress = Callable[[str], None]
+Converter = Callable[[Path, Path, Progress], None]
+_BLOCK = 1 << 20
+
+
+def build(spec: ModelSpec, source: Source, staging: Path, converter: Converter, say: Progress) -> None:
+    """Fill the staging folder. Raises ``SourceUnavailable``, ``TamperedModel``, ``ConversionFailed``."""
+    files: dict[str, FileDigest] = {}
+    for name, sha256 in spec.files.items():
+        say(f"{spec.key}: copying {name}")
+        digest = _copy(source, name, staging / "files" / name)
+        if digest.sha256 != sha256:
+            raise TamperedModel(spec.key, name, "its sha256 at the source is not what the catalogue says")
+        files[f"files/{name}"] = digest
+    artefact = _convert(spec, staging, converter, say)
+    if artefact:
+        files |= _seal(staging, artefact.folder)
+    Manifest(key=spec.key, id=spec.id, revision=spec.revision, files=files, artefact=artefact).write(staging)
+
+
+def matches(manifest: Manifest, spec: ModelSpec) -> bool:
+    """Whether the stored model is the one the catalogue means."""
+    return manifest.id == spec.id and manifest.revision == spec.revision and _locked(manifest) == spec.files
+
+
+def is_fresh(manifest: Manifest, files: Path) -> bool:
+    """Whether the stored artefact is the one that would be made now."""
+    if not convert.is_convertible(files):
+        return manifest.artefact is None
+    return manifest.artefact is not None and manifest.artefact.made_with == convert.made_with(_locked(manifest))
+
+
+def _locked(manifest: Manifest) -> Mapping[str, str]:
+    prefix = "files/"
+    return {name[len(prefix) :]: entry.sha256 for name, entry in manifest.files.items() if name.startswith(prefix)}
+
+
+def _convert(spec: ModelSpec, staging: Path, converter: Converter, say: Progress) -> Artefact | None:
+    source = staging / "files"
+    if not convert.is_convertible(source):
+        return None
+    made_with = convert.made_with(spec.files)
+    artefact_id = convert.artefact_id(made_with)
+    artefact = Artefact(id=artefact_id, folder=f"artefacts/{artefact_id}", made_with=made_with)
+    target = staging / artefact.folder
+    target.mkdir(parents=True)
+    converter(source, target, lambda message: say(f"{spec.key}: {message}"))
+    return artefact
+
+
+def _copy(source: Source, name: str, target: Path) -> FileDigest:
+    """Copy one file, digesting the bytes that are written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with source.open(name) as reader, target.open("xb") as writer:
+        while block := reader.read(_BLOCK):
+            digest.update(block)
+            writer.write(block)
+            size += len(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    target.chmod(0o444)
+    return FileDigest(sha256=digest.hexdigest(), size=size)
+
+
+def _seal(staging: Path, folder: str) -> dict[str, FileDigest]:
+    """Digest the artefacts and make them read-only."""
+    sealed = {}
+    for path in sorted((staging / folder).iterdir()):
+        digest = digest_file(path)
+        if digest:
+            path.chmod(0o444)
+            sealed[path.relative_to(staging).as_posix()] = digest
+    return sealed

@@ -1,0 +1,109 @@
+"""The catalogue: what each model is, where it comes from and which sha256 each of its files must have."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from model_store.errors import CatalogueError, UnknownModel
+
+ROLES = ("embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize")
+RESERVED_KEYS = frozenset({*ROLES, "gateway", "skills"})
+CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
+
+Role = Literal["embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize"]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=96)]
+HubId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_SEGMENT = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+# Plain data only: no pickles, no archives, no code. Each path segment starts with a word character, so no "..".
+FileName = Annotated[
+    str, StringConstraints(pattern=rf"^({_SEGMENT}/){{0,3}}{_SEGMENT}\.(json|jinja|md|model|safetensors|txt)$")
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PackageSource(_Frozen):
+    """Files inside an installed distribution, read as data and never imported."""
+
+    package: str
+    folder: str
+
+
+class FolderSource(_Frozen):
+    """Files in a folder of this machine."""
+
+    path: Path
+
+
+class Limits(_Frozen):
+    """``max_tokens``: the longest text the model reads, special tokens included."""
+
+    max_tokens: int = Field(gt=0)
+
+
+class ModelSpec(_Frozen):
+    """One catalogue entry. ``files`` maps every file that belongs to the model to its sha256."""
+
+    key: Key
+    id: HubId
+    task: Literal["embedding"]
+    source: PackageSource | FolderSource
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    licence: str
+    dimensions: int = Field(gt=0)
+    limits: Limits
+    roles: tuple[Role, ...] = ()
+    files: dict[FileName, Sha256] = Field(min_length=1)
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_free(cls, key: str) -> str:
+        if key in RESERVED_KEYS:
+            raise ValueError(f"{key!r} is reserved")
+        return key
+
+
+class Catalogue(_Frozen):
+    """All known models, in order of preference for a role."""
+
+    format: Literal[1]
+    models: tuple[ModelSpec, ...]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Catalogue":
+        names = [name for model in self.models for name in {model.key, model.id.lower()}]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"more than one model is called {', '.join(sorted(twice))}")
+        return self
+
+    def resolve(self, name: str) -> ModelSpec:
+        """The model with this key, hub id (case ignored) or role. Raises ``UnknownModel``."""
+        for model in self.models:
+            if name == model.key or name.lower() == model.id.lower():
+                return model
+        for model in self.models:
+            if name in model.roles:
+                return model
+        raise UnknownModel(name, tuple(model.key for model in self.models))
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """Read a catalogue file, by default the one shipped with Muster. Raises ``CatalogueError``."""
+    path = path or CATALOGUE_PATH
+    try:
+        return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise CatalogueError(f"{path.name} cannot be read: {error}") from error
+    except ValidationError as error:
+        raise CatalogueError(f"{path.name}: {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"

@@ -1,0 +1,78 @@
+"""The manifest: what was put into the store, file by file. It is the local lock and is written last."""
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model_store.errors import TamperedModel
+
+MANIFEST = "manifest.json"
+
+
+class FileDigest(BaseModel):
+    """``sha256`` in hex, ``size`` in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size: int
+
+
+class Artefact(BaseModel):
+    """Something made from the model's files. ``id`` digests ``made_with``; ``folder`` is relative to the model's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    folder: str
+    made_with: dict[str, str]
+
+
+class Manifest(BaseModel):
+    """``files``: every file of the model and its artefacts, relative to the model's folder in the store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    key: str
+    id: str
+    revision: str
+    files: dict[str, FileDigest]
+    artefact: Artefact | None = None
+
+    def write(self, folder: Path) -> None:
+        path = folder / MANIFEST
+        with path.open("x", encoding="utf-8") as handle:
+            handle.write(json.dumps(self.model_dump(), indent=1, sort_keys=True))
+            handle.flush()
+            os.fsync(handle.fileno())
+        path.chmod(0o444)
+
+    @classmethod
+    def read(cls, folder: Path, key: str) -> "Manifest":
+        """Raises ``TamperedModel`` when it is unreadable or speaks of another model."""
+        try:
+            manifest = cls.model_validate_json((folder / MANIFEST).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise TamperedModel(key, MANIFEST, "it cannot be read as a manifest") from error
+        if manifest.key != key:
+            raise TamperedModel(key, MANIFEST, f"it is the manifest of {manifest.key!r}")
+        return manifest
+
+
+def digest_file(path: Path) -> FileDigest | None:
+    """sha256 and size of a plain file; None when it is missing or anything else, a symbolic link for example."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb", buffering=0) as handle:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        digest = hashlib.file_digest(handle, "sha256")
+        return FileDigest(sha256=digest.hexdigest(), size=os.fstat(descriptor).st_size)

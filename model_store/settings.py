@@ -1,0 +1,43 @@
+"""Where this machine keeps Muster's files. The only module on this floor that reads the environment."""
+
+import os
+import sys
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """``<checkout>/.muster`` in a source checkout, else the user's data folder."""
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / ".muster"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "muster"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "muster"
+
+
+class StoreSettings(BaseSettings):
+    """``home`` (``MUSTER_HOME``) is the data folder; everything else lies below it."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=default_home)
+
+    @property
+    def store_dir(self) -> Path:
+        return self.home / "store"
+
+    @property
+    def skills_dir(self) -> Path:
+        return self.store_dir / "skills"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+
+def load_settings() -> StoreSettings:
+    """Read the environment now; nothing is cached."""
+    return StoreSettings()

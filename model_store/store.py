@@ -1,0 +1,160 @@
+"""The model store: models on disk that were checked when they came in and are checked again when they are opened.
+
+Layout, ``format_version`` 1 (a manifest of another version is refused)::
+
+    <store>/
+      store.lock                    held by the one process that changes the store
+      models/
+        .staging-<random>/          0700; an adoption in progress, swept by the next change
+        <key>/
+          manifest.json             every other file below <key> with sha256 and size; written last
+          files/...                 the model's files as its source has them, plain and read-only
+          artefacts/<id>/           what was made from them: encoder.onnx, tokenizer.json, encoder.json
+
+A model is built in a staging folder and renamed into place, so that an interrupted adoption leaves nothing.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from model_store import convert
+from model_store.adoption import Converter, Progress, build, is_fresh, matches
+from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
+from model_store.errors import ConversionFailed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
+from model_store.lock import MANIFEST, Artefact, Manifest
+from model_store.sources import LocalFolder, source_of
+from model_store.verify import Verification, verify_folder
+
+_STAGING = ".staging-"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A verified model on disk; ``artefact`` is None for a family that is not converted."""
+
+    key: str
+    id: str
+    revision: str
+    folder: Path
+    artefact: Artefact | None
+
+    @property
+    def files(self) -> Path:
+        """The model's files as its source has them."""
+        return self.folder / "files"
+
+    def artefact_dir(self) -> Path:
+        """What was made from the files, proved with the installed runtime. Raises ``ConversionFailed``."""
+        runtime = convert.runtime()
+        if self.artefact is None:
+            raise ConversionFailed(f"Model {self.key!r} is of a family that has no exported graph.")
+        if self.artefact.made_with["runtime"] != runtime:
+            raise ConversionFailed(f"Model {self.key!r} was not proved with {runtime} yet; `muster up` does it.")
+        return self.folder / self.artefact.folder
+
+
+class ModelStore:
+    """The models below one folder. ``catalogue`` holds the locks that stored files must match, by default ours."""
+
+    def __init__(
+        self,
+        root: Path,
+        catalogue: Catalogue | None = None,
+        converter: Converter = convert.in_child_process,
+        lock_timeout_s: float = 600.0,
+    ) -> None:
+        self._models = root / "models"
+        self._lock_path = root / "store.lock"
+        self._catalogue = catalogue
+        self._converter = converter
+        self._lock_timeout_s = lock_timeout_s
+
+    def adopt(self, spec: ModelSpec, progress: Progress | None = None) -> Path:
+        """Bring a model in, or prove that it is in already; returns its folder. Idempotent.
+
+        Raises ``SourceUnavailable``, ``TamperedModel``, ``ConversionFailed``, ``StoreBusy``.
+        """
+        say: Progress = progress or (lambda message: None)
+        folder = self._models / spec.key
+        with self._changing():
+            manifest = Manifest.read(folder, spec.key) if folder.exists() else None
+            stored = manifest is not None and matches(manifest, spec)
+            if manifest and stored:
+                verify_folder(folder, manifest).require()
+                if is_fresh(manifest, folder / "files"):
+                    return folder
+                say(f"{spec.key}: the converter or its runtime changed, converting again")
+            staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._models))
+            build(spec, LocalFolder(folder / "files") if stored else source_of(spec), staging, self._converter, say)
+            self._install(staging, folder)
+        say(f"{spec.key}: in the store")
+        return folder
+
+    def path(self, key: str) -> Path:
+        """Folder of an adopted model, unverified. Raises ``ModelNotPulled``, ``UnknownModel``."""
+        if not key or key.startswith(".") or set(key) & set("/\\\0"):
+            raise UnknownModel(key)
+        folder = self._models / key
+        if not folder.exists():
+            raise ModelNotPulled(key)
+        return folder
+
+    def verify(self, key: str) -> Verification:
+        """Compare every file with the manifest. Raises ``ModelNotPulled``, and ``TamperedModel`` for the manifest."""
+        folder = self.path(key)
+        return verify_folder(folder, self._manifest(folder, key))
+
+    def open(self, key: str) -> StoredModel:
+        """A model whose every byte was compared just now. Raises ``ModelNotPulled``, ``TamperedModel``."""
+        folder = self.path(key)
+        manifest = self._manifest(folder, key)
+        verify_folder(folder, manifest).require()
+        return StoredModel(key, manifest.id, manifest.revision, folder, manifest.artefact)
+
+    def ls(self) -> list[str]:
+        """Keys of the adopted models, sorted."""
+        return sorted(path.parent.name for path in self._models.glob(f"[!.]*/{MANIFEST}"))
+
+    def remove(self, key: str) -> None:
+        """Delete a model. Raises ``ModelNotPulled``, ``StoreBusy``."""
+        with self._changing():
+            self.path(key).rename(self._models / f"{_STAGING}removed")
+
+    def _manifest(self, folder: Path, key: str) -> Manifest:
+        """A manifest rewritten together with a file still differs from the lock that ships with Muster."""
+        manifest = Manifest.read(folder, key)
+        self._catalogue = self._catalogue or load_catalogue()
+        for spec in self._catalogue.models:
+            if spec.key == key and spec.revision == manifest.revision and not matches(manifest, spec):
+                raise TamperedModel(key, MANIFEST, "it is not what the catalogue says")
+        return manifest
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._models.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._lock_path, timeout=self._lock_timeout_s):
+                self._sweep()
+                try:
+                    yield
+                finally:
+                    self._sweep()
+        except Timeout as error:
+            raise StoreBusy(f"Another process is changing the store at {self._lock_path.parent}.") from error
+
+    def _sweep(self) -> None:
+        for leftover in self._models.glob(f"{_STAGING}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _install(self, staging: Path, folder: Path) -> None:
+        """Rename a finished model into place; what was there is swept."""
+        staging.chmod(0o755)
+        if folder.exists():
+            folder.rename(self._models / f"{_STAGING}replaced")
+        staging.rename(folder)

