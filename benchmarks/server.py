@@ -1,5 +1,6 @@
 """A Muster of its own for a measurement: started as a user starts it, stopped with Ctrl-C, watched from outside."""
 
+import json
 import os
 import signal
 import socket
@@ -7,9 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -40,17 +44,29 @@ class Server:
         )
         self._up = threading.Event()
         threading.Thread(target=self._follow, daemon=True).start()
-        while not self._up.wait(0.2):
+        while not self._up.wait(0.1):
+            if "embeddings" not in self.milestones and self._embeds():
+                self.milestones["embeddings"] = time.monotonic() - self._started
             if self._process.poll() is not None or time.monotonic() - self._started > START_TIMEOUT_S:
                 self.stop()
                 raise RuntimeError("Muster did not start:\n" + "\n".join(self.lines))
         return self
+
+    def _embeds(self) -> bool:
+        body = b'{"model": "embedding", "input": "ready?"}'
+        request = urllib.request.Request(f"{self.url}/v1/embeddings", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return int(answer.status) == 200
+        except (urllib.error.URLError, OSError):
+            return False
 
     def _follow(self) -> None:
         for line in self._process.stderr or ():
             self.lines.append(line.rstrip())
             if "Muster is up." in line:
                 self.milestones["everything"] = time.monotonic() - self._started
+                self.milestones.setdefault("embeddings", self.milestones["everything"])
                 self._up.set()
 
     def __exit__(
@@ -80,14 +96,44 @@ class Server:
 
     def strays(self) -> list[psutil.Process]:
         """Processes that use our runtime folder without being our children any more (HAProxy after a reload)."""
-        home = self._environment.get("MUSTER_HOME")
-        run = str(runtime_dir(Path(home) if home else load_settings().home))
+        run = str(self.runtime)
         children = {process.pid for process in psutil.Process(self._process.pid).children(recursive=True)}
-        found = []
-        for process in psutil.process_iter(["pid", "cmdline"]):
-            if run in " ".join(process.info["cmdline"] or ()) and process.pid not in {*children, self._process.pid}:
-                found.append(process)
-        return found
+        known = {*children, self._process.pid}
+        return [
+            process
+            for process in psutil.process_iter(["pid", "cmdline"])
+            if run in " ".join(process.info["cmdline"] or ()) and process.pid not in known
+        ]
+
+    @property
+    def home(self) -> Path:
+        """Its data folder."""
+        home = self._environment.get("MUSTER_HOME")
+        return Path(home) if home else load_settings().home
+
+    @property
+    def runtime(self) -> Path:
+        """The folder of its sockets and of Ray's session."""
+        return runtime_dir(self.home)
+
+    @property
+    def dashboard(self) -> str:
+        """Address for ``serve --address``, as the start printed it."""
+        return next(line.split()[1] for line in self.lines if line.strip().startswith("Dashboard"))
+
+    def wait_for(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 120) -> None:
+        """Wait until the states of the applications in ``/health/detailed`` are as wanted. Raises ``TimeoutError``."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.url}/health/detailed", timeout=10) as answer:
+                    states = json.load(answer)["components"]["applications"]
+            except (urllib.error.URLError, OSError):
+                states = {}
+            if states and wanted(states):
+                return
+            time.sleep(0.5)
+        raise TimeoutError("the applications did not reach the wanted state")
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """The replica processes of one deployment."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.call import Answer, CallContext, Lane
-from deployments.errors import DeadlineExceeded, ModelNotReady, Overloaded, PoisonousItem
+from deployments.errors import DeadlineExceeded, EngineFault, ModelNotReady, Overloaded, PoisonousItem
 from deployments.pending import Line, PendingRequest, Slice
 from deployments.retry_budget import RetryBudget
 from deployments.wire import Call, Piece, ReplicaDied, Reply, Transport
@@ -176,6 +176,11 @@ class Dispatcher:
         return await asyncio.wait_for(self._transport.send(call), max(0.001, patience))
 
     def _deliver(self, slices: list[Slice], reply: Reply) -> None:
+        sizes = [len(piece.indices) for piece in slices]
+        if sizes != [len(piece.values) for piece in reply.pieces] or sizes != [
+            len(piece.costs) for piece in reply.pieces
+        ]:
+            raise EngineFault("The replica's reply does not fit its call.")
         hint = cost = 0
         for piece, answer in zip(slices, reply.pieces, strict=True):
             piece.request.deliver(piece.indices, answer, reply.revision)

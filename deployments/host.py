@@ -4,12 +4,10 @@ Tokenising and computing have a thread each, so that the event loop always answe
 """
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -32,11 +30,9 @@ class EngineHost:
         engine: Engine,
         policy: BatchPolicy,
         probe: Any,
-        gate: AbstractContextManager[Any] | None = None,
     ) -> None:
-        """``probe``: an input that health checks predict. ``gate``: held during each run, for engines without one."""
+        """``probe``: an input that health checks predict."""
         self._engine = engine
-        self._gate = gate or contextlib.nullcontext()
         self._probe = probe
         self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -85,11 +81,7 @@ class EngineHost:
         self._compute.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, items: Sequence[Prepared]) -> Sequence[Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._compute, self._gated_run, items)
-
-    def _gated_run(self, items: Sequence[Prepared]) -> Sequence[Any]:
-        with self._gate:
-            return self._engine.run(items)
+        return await asyncio.get_running_loop().run_in_executor(self._compute, self._engine.run, items)
 
     async def _piece(self, piece: Piece, lane: Lane, *, bounded: bool = True) -> PieceReply:
         deadline = time.monotonic() + piece.remaining_s

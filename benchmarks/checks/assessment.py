@@ -16,8 +16,7 @@ def student_bodies(count: int, seed: int) -> list[dict[str, Any]]:
     from deployments.skills.features import FeatureSet
 
     data = generate(max(count, 50), seed)
-    rows = [FeatureSet(tuple(None if v != v else float(v) for v in row)).to_json() for row in data.features[:count]]
-    return rows
+    return [FeatureSet(tuple(None if v != v else float(v) for v in row)).to_json() for row in data.base[:count]]
 
 
 def measure(port: int, rounds: int = 60, batches: int = 12) -> Verdict:

@@ -96,15 +96,12 @@ async def _redis_story(port: int, process: psutil.Process, verdict: Verdict) -> 
     stored = await connection.ask("PUT", "/api/v1/students/chaos/features", features)
     # Stopped first, so that the outage lasts long enough to look at; then killed, as promised.
     process.send_signal(signal.SIGSTOP)
-    stateless: list[Outcome] = []
-    for _ in range(20):
-        stateless.append(await connection.ask("POST", "/v1/embeddings", embed_body(supply.short(1)[0])))
+    stateless = await _embed_some(connection, supply)
     record = await connection.ask("GET", "/api/v1/students/chaos/features")
     health = await connection.ask("GET", "/health/detailed")
     process.kill()
     killed = time.perf_counter()
-    for _ in range(20):
-        stateless.append(await connection.ask("POST", "/v1/embeddings", embed_body(supply.short(1)[0])))
+    stateless += await _embed_some(connection, supply)
     healed = await _until(connection, killed)
     back = await connection.ask("GET", "/api/v1/students/chaos/features")
     connection.close()
@@ -115,6 +112,10 @@ async def _redis_story(port: int, process: psutil.Process, verdict: Verdict) -> 
     verdict.require("/health/detailed said degraded", b'"degraded"' in health.body)
     verdict.require("it healed by itself", healed is not None)
     verdict.require("stored data survived", back.status == 200)
+
+
+async def _embed_some(connection: Connection, supply: Texts) -> list[Outcome]:
+    return [await connection.ask("POST", "/v1/embeddings", embed_body(supply.short(1)[0])) for _ in range(20)]
 
 
 async def _until(connection: Connection, since: float) -> float | None:

@@ -12,7 +12,7 @@ from benchmarks.checks.verdict import Verdict
 from benchmarks.texts import Texts
 
 TOLERANCE = 1e-5
-ODD_TEXTS = ["", " ", "a", "\n\t", "naïve café – 你好 🙂", "x" * 5_000, "NUL\x00byte", "UPPER lower", "a\u0301" * 50]
+ODD_TEXTS = ["", " ", "a", "\n\t", "naïve café – 你好 🙂", "x" * 5_000, "UPPER lower", "a\u0301" * 50]
 
 
 def openai_client(port: int) -> Any:

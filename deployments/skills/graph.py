@@ -40,14 +40,14 @@ class Inference:
     async def __init__(self) -> None:
         engine = await asyncio.to_thread(self._load)
         policy = BatchPolicy(budget=ROWS_PER_BATCH, padded=False, max_queued_cost=20_000)
-        settings = load_settings()
-        gate = CpuGate(settings.gate_dir, settings.gate_slots)
-        self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED, gate=gate)
+        self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED)
         await self._host.calibrate([NOTHING_OBSERVED] * ROWS_PER_BATCH)
 
     @staticmethod
     def _load() -> BoostingEngine:
-        engine = BoostingEngine(load_store_settings().skills_dir, load_settings().threads)
+        settings = load_settings()
+        gate = CpuGate(settings.gate_dir, settings.gate_slots)
+        engine = BoostingEngine(load_store_settings().skills_dir, settings.threads, gate)
         engine.load()
         engine.warm()
         logger.info("Skill models %s serve.", engine.describe().revision)

@@ -29,7 +29,7 @@ from serve_app.api.students import Students
 
 DESCRIPTION = (
     "A team's own models on its own machines: text embeddings, and skill assessments with their evidence. "
-    "Every route takes the header X-Deadline-Ms (1 to 300000, default 30000): after so many milliseconds the answer is 504."
+    "Every route takes the header X-Deadline-Ms (1 to 300000, default 30000): after that the answer is 504."
 )
 TAGS = [
     {"name": "models", "description": "Models by key, Hugging Face id or role; OpenAI's shapes."},

@@ -24,7 +24,7 @@ async def call_model(
     context = exchange_of(request).context(len(inputs))
     try:
         answer = await while_connected(request.receive, services.fleet.call(application, inputs, options, context))
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         services.metrics.inferences(application, 0, len(inputs), 0)
         raise
     failed = len(answer.errors)

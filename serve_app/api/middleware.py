@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.errors import DeadlineExceeded
 from serve_app.access_log import AccessLog
 from serve_app.admission import BodyBudget
-from serve_app.api.access import admit
+from serve_app.api.access import OPEN, admit
 from serve_app.api.errors import cause_of, describe_defect, error_response, row_for
 from serve_app.api.exchange import Exchange, apply_headers, open_exchange
 from serve_app.auth import KeyRing
@@ -103,7 +103,8 @@ class Envelope:
         release: Callable[[], None] | None = None
         try:
             exchange.tenant = admit(scope["path"], exchange, self._keys, self._settings)
-            apply_headers(exchange, self._settings)
+            if scope["path"] not in OPEN:
+                apply_headers(exchange, self._settings)
             intake = Intake(receive, exchange.headers, self._settings.max_body_bytes, self._budget)
             release = intake.close
             await self._within_deadline(exchange, scope, intake, reply)
@@ -132,7 +133,7 @@ class Envelope:
             _log.error("request %s failed: %s", exchange.request_id, describe_defect(error))
         if reply.status:
             # Half an answer is out: only a broken connection tells the client that the rest will not come.
-            raise ConnectionAbortedError("the answer broke off")
+            raise ConnectionAbortedError("the answer broke off") from None
         await response(scope, receive, reply)
 
     def _account(self, scope: Scope, exchange: Exchange, status: int) -> None:

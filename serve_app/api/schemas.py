@@ -11,6 +11,7 @@ from deployments.skills.features import FEATURES, Group
 MAX_INPUTS = 2048
 MAX_STUDENTS = 100
 STUDENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+STUDENT_ID_SCHEMA: dict[str, Any] = {"pattern": STUDENT_ID, "not": {"const": "batch"}}
 Encoding = Literal["float", "base64"]
 Truncate = Literal["error", "end", "start", "window"]
 
@@ -68,7 +69,7 @@ Texts = Annotated[
 class EmbeddingRequest(Body):
     """``POST /v1/embeddings``, as OpenAI documents it, with three fields more."""
 
-    model: str = Field(description="A key, a Hugging Face id, or the role `embedding`.")
+    model: str = Field(examples=["embedding"], description="A key, a Hugging Face id, or the role `embedding`.")
     input: Texts = Field(description="One text, or up to 2,048.")
     encoding_format: Encoding = Field("float", description="`base64`: little-endian float32 bytes.")
     dimensions: int | None = Field(None, ge=1, le=65_536, description="Only where the model allows it.")
@@ -140,13 +141,17 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
+class _Group(Body):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+
 def _group_model(group: Group, name: str) -> type[Body]:
     fields: dict[str, Any] = {
         f.name: (float | None, Field(None, ge=f.low, le=f.high, description=f"{f.description} ({f.unit})"))
         for f in FEATURES
         if f.group == group
     }
-    return create_model(name, __base__=Body, **fields)
+    return create_model(name, __base__=_Group, **fields)
 
 
 Linguistic = _group_model("linguistic", "LinguisticFeatures")
@@ -155,6 +160,8 @@ Behavioral = _group_model("behavioral", "BehavioralFeatures")
 
 class Features(Body):
     """A student's features. What is left out stays unknown. Validated by the feature schema itself."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     linguistic: Linguistic | None = None  # type: ignore[valid-type]
     behavioral: Behavioral | None = None  # type: ignore[valid-type]
@@ -194,12 +201,18 @@ class FeatureRow(Body):
 class BatchRequest(Body):
     """Either stored students by id, or rows of features."""
 
-    student_ids: list[str] | None = Field(None, min_length=1, max_length=MAX_STUDENTS)
-    rows: list[FeatureRow] | None = Field(None, min_length=1, max_length=MAX_STUDENTS)
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["student_ids"]}, {"required": ["rows"]}]},
+    )
+
+    student_ids: list[Annotated[str, Field(json_schema_extra=STUDENT_ID_SCHEMA)]] = Field(
+        default_factory=list, min_length=1, max_length=MAX_STUDENTS
+    )
+    rows: list[FeatureRow] = Field(default_factory=list, min_length=1, max_length=MAX_STUDENTS)
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "BatchRequest":
-        if (self.student_ids is None) == (self.rows is None):
+        if bool(self.student_ids) == bool(self.rows):
             raise InvalidInput("Send either student_ids or rows.", "student_ids")
         return self
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +25,7 @@ from serve_app.api.students import StudentId, check_student_id, parse_features, 
 from serve_app.errors import UnknownSkill, UnknownStudent
 
 APPLICATION = "skills"
+SkillType = Annotated[str, Path(json_schema_extra={"enum": [*SKILLS]})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Skills:
         }
         return _json(body, answer)
 
-    async def one_skill(self, request: Request, student_id: StudentId, skill_type: str) -> Response:
+    async def one_skill(self, request: Request, student_id: StudentId, skill_type: SkillType) -> Response:
         """One skill: the skill object itself."""
         if skill_type not in SKILLS:
             raise UnknownSkill(SKILLS)
@@ -138,13 +139,13 @@ class Skills:
         return await call_model(self._services, request, APPLICATION, rows, {"skills": [*skills]})
 
     async def _subjects(self, request: Request, asked: BatchRequest) -> list[Subject]:
-        if asked.rows is not None:
+        if asked.rows:
             return [
                 Subject(row.student_id, parse_features(row.features, f"rows[{i}].features"))
                 for i, row in enumerate(asked.rows)
             ]
-        ids = asked.student_ids or []
-        return await self._stored(request, [check_student_id(s, f"student_ids[{i}]") for i, s in enumerate(ids)])
+        ids = [check_student_id(student, f"student_ids[{i}]") for i, student in enumerate(asked.student_ids)]
+        return await self._stored(request, ids)
 
     async def _stored(self, request: Request, students: Sequence[str]) -> list[Subject]:
         held = await self._services.state.get_features(exchange_of(request).context(len(students)), students)

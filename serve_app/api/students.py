@@ -14,13 +14,13 @@ from serve_app.api.bodies import read_json
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
-from serve_app.api.schemas import STUDENT_ID, Erased, Features, StoredFeatures
+from serve_app.api.schemas import STUDENT_ID, STUDENT_ID_SCHEMA, Erased, Features, StoredFeatures
 from serve_app.api.services import Services
 from serve_app.errors import UnknownStudent
 
 _STUDENT_ID = re.compile(STUDENT_ID[:-1] + r"\Z")
 RESERVED_ID = "batch"
-StudentId = Annotated[str, Path(json_schema_extra={"pattern": STUDENT_ID}, description="`batch` is reserved.")]
+StudentId = Annotated[str, Path(json_schema_extra=STUDENT_ID_SCHEMA, description="`batch` is reserved.")]
 
 
 def check_student_id(student_id: str, param: str = "student_id") -> str:

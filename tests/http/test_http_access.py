@@ -38,8 +38,11 @@ def every_route():
     app = create_app(build_services(FakeFleet()))
     for route in app.routes:
         for method in sorted(route.methods):
-            yield method, route.path.replace("{student_id}", "s1").replace("{skill_type}", "empathy").replace(
-                "{model_id:path}", "minilm"
+            yield (
+                method,
+                route.path.replace("{student_id}", "s1")
+                .replace("{skill_type}", "empathy")
+                .replace("{model_id:path}", "minilm"),
             )
 
 
@@ -236,7 +239,9 @@ def test_an_outside_address_needs_keys(keys_file):
 
 
 def test_settings_come_from_the_environment(monkeypatch):
-    monkeypatch.setattr(os, "environ", {**os.environ, "MUSTER_ALLOWED_HOSTS": "a.b, c.d", "MUSTER_REDIS_URL": "unix:///x"})
+    monkeypatch.setattr(
+        os, "environ", {**os.environ, "MUSTER_ALLOWED_HOSTS": "a.b, c.d", "MUSTER_REDIS_URL": "unix:///x"}
+    )
     settings = load_settings()
     assert settings.allowed_hosts == ("a.b", "c.d")
     assert "unix" not in repr(settings)

@@ -61,7 +61,14 @@ async def test_a_model_has_three_names(client, name):
 
 async def test_options_and_context_reach_the_fleet(client, fleet):
     headers = {"X-Request-Id": "abc-1", "X-Deadline-Ms": "5000", "X-Lane": "bulk"}
-    body = {"model": "minilm", "input": "a", "truncate": "window", "input_type": "query", "user": "u", "dimensions": 384}
+    body = {
+        "model": "minilm",
+        "input": "a",
+        "truncate": "window",
+        "input_type": "query",
+        "user": "u",
+        "dimensions": 384,
+    }
     answer = await client.post(URL, json=body, headers=headers)
     application, inputs, options, context = fleet.calls[0]
     assert (application, inputs, options) == ("minilm", ["a"], {"truncate": "window", "input_type": "query"})
@@ -70,7 +77,10 @@ async def test_options_and_context_reach_the_fleet(client, fleet):
     assert answer.headers["x-request-id"] == "abc-1"
 
 
-@pytest.mark.parametrize(("count", "asked", "lane"), [(1, None, "interactive"), (16, None, "interactive"), (17, None, "bulk"), (17, "interactive", "bulk")])
+@pytest.mark.parametrize(
+    ("count", "asked", "lane"),
+    [(1, None, "interactive"), (16, None, "interactive"), (17, None, "bulk"), (17, "interactive", "bulk")],
+)
 async def test_many_items_are_bulk(client, fleet, count, asked, lane):
     headers = {"X-Lane": asked} if asked else {}
     await client.post(URL, json={"model": "minilm", "input": ["a"] * count}, headers=headers)

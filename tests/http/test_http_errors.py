@@ -90,7 +90,8 @@ class _RayTaskError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("cause", "status"), [(middle.Overloaded(3.0), 429), (middle.InvalidInput("bad", "x"), 400), (KeyError("secret"), 500)]
+    ("cause", "status"),
+    [(middle.Overloaded(3.0), 429), (middle.InvalidInput("bad", "x"), 400), (KeyError("secret"), 500)],
 )
 async def test_a_wrapped_error_shows_its_cause_only(client, fleet, cause, status):
     dual = type("RayTaskError(X)", (_RayTaskError, type(cause)), {"__str__": Exception.__str__})
@@ -164,7 +165,11 @@ async def test_too_many_and_too_long_texts(client, fleet):
     assert (many.status_code, shaped(many)["param"]) == (400, "input")
     assert "2049" in shaped(many)["message"]
     long = await client.post(EMBED, json={"model": "minilm", "input": ["a", "x" * 5_000_000]})
-    assert (long.status_code, shaped(long)["code"], shaped(long)["param"]) == (400, "context_length_exceeded", "input[1]")
+    assert (long.status_code, shaped(long)["code"], shaped(long)["param"]) == (
+        400,
+        "context_length_exceeded",
+        "input[1]",
+    )
     assert fleet.calls == []
 
 

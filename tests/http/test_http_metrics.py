@@ -65,7 +65,12 @@ async def test_whichever_answers_the_counters_are_complete(open_client, redis_se
         assert value(first, "muster_request_seconds_count", route="/v1/embeddings") == 7
         assert value(first, "muster_request_seconds_bucket", route="/v1/embeddings", le="+Inf") == 7
         assert value(first, "muster_state_up") == 1
-        names = {dict(labels)["replica"] for found in (first, second) for name, labels in found if name == "muster_gateway_info"}
+        names = {
+            dict(labels)["replica"]
+            for found in (first, second)
+            for name, labels in found
+            if name == "muster_gateway_info"
+        }
         assert {name.partition("-")[0] for name in names} == {"one", "two"}
 
 
@@ -123,7 +128,9 @@ async def test_snapshots_of_the_dead_are_folded_into_one(redis_server, open_clie
         await embed(one, 1)
         assert inferences(await samples(one)) == 33
         assert inferences(await samples(one)) == 33
-        held = await state.share("gateway-metrics", one.services.metrics.boot, json.dumps({"at": 0, "families": {}}).encode())
+        held = await state.share(
+            "gateway-metrics", one.services.metrics.boot, json.dumps({"at": 0, "families": {}}).encode()
+        )
         assert set(held) == {metrics.RETIRED, one.services.metrics.boot}
         late = SharedMetrics(GatewayMetrics("late"), state)
         await state.fold("gateway-metrics", metrics.RETIRED, ["old1-gone"], lambda values: values[0])

@@ -50,7 +50,9 @@ async def test_a_marked_text_stays_where_it_belongs(open_client, redis_server, f
         assert MARK not in (await client.get("/health/detailed")).text
         assert MARK not in (await client.get("/api/v1/metrics")).text
     out, err = capfd.readouterr()
-    ours = "\n".join(record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore")))
+    ours = "\n".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))
+    )
     for sink in (log.read_text(), out, err, ours):
         assert MARK not in sink
     keys = redis_server.command("KEYS", "*").decode()

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_time import bytecodes
+from virtual_time import bytecodes, patient
 
 from deployments.batch_queue import BatchPolicy, Entry, FairLanes, LaneQueue
 from deployments.engines.base import Prepared
@@ -27,6 +27,7 @@ def spent(batch):
     return [one.item.cost for one in batch]
 
 
+@patient
 @given(costs, st.integers(1, 300), st.booleans(), st.integers(0, 40))
 def test_every_batch_holds_the_oldest_and_fits_the_budget(all_costs, budget, padded, slack):
     lane, waiting = filled(all_costs)
@@ -45,6 +46,7 @@ def test_every_batch_holds_the_oldest_and_fits_the_budget(all_costs, budget, pad
     assert lane.take(budget, padded, slack) == []
 
 
+@patient
 @given(costs, st.integers(1, 300), st.integers(0, 40))
 def test_no_padded_batch_leaves_behind_what_would_have_fitted_and_paid(all_costs, budget, slack):
     lane, waiting = filled(all_costs)
@@ -57,6 +59,7 @@ def test_no_padded_batch_leaves_behind_what_would_have_fitted_and_paid(all_costs
             assert longest * (count + 1) > budget or added > slack
 
 
+@patient
 @given(costs, st.integers(1, 300))
 def test_no_summed_batch_leaves_out_its_nearest_neighbours_when_they_fit(all_costs, budget):
     lane, waiting = filled(all_costs)
@@ -95,6 +98,7 @@ def test_what_returned_from_a_failed_batch_goes_first_and_alone():
     assert lane.take(100, True, 0) == entries[1:]
 
 
+@patient
 @given(costs, st.data())
 def test_removed_entries_are_gone_wherever_they_were(all_costs, data):
     lane, waiting = filled(all_costs)
@@ -156,16 +160,18 @@ def endless_interactive_load(policy, bulk_costs, interactive_costs, total, age=0
 few_costs = st.lists(st.integers(1, 300), min_size=1, max_size=5)
 
 
+@patient
 @given(few_costs, few_costs, st.sampled_from([0.0, 5.0, 10.0, 99.0]))
 def test_both_lanes_get_their_share_and_bulk_the_more_the_longer_it_waits(bulk_costs, interactive_costs, age):
     policy = BatchPolicy(budget=100, bulk_share=0.35, bulk_share_aged=0.6, age_limit_s=10.0)
-    total = 60_000
+    total = 30_000
     share = endless_interactive_load(policy, bulk_costs, interactive_costs, total, age)
     expected = 0.35 + 0.25 * min(1.0, age / 10.0)
     # What bulk may be behind or ahead at the moment of counting: a batch of each lane and the credit of one more.
     assert share == pytest.approx(expected, abs=1_500 / total)
 
 
+@patient
 @given(st.integers(1, 3_000), st.integers(0, 2_000), st.integers(1, 100))
 def test_a_lone_interactive_item_goes_next_whatever_the_bulk_backlog(backlog, ran_before, cost):
     lanes = FairLanes(BatchPolicy(budget=100), lambda: 0.0)
@@ -178,16 +184,17 @@ def test_a_lone_interactive_item_goes_next_whatever_the_bulk_backlog(backlog, ra
     assert lanes.take()[0].lane == "interactive"
 
 
+@patient
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=60), st.sampled_from([0.0, 99.0]))
 def test_between_interactive_items_bulk_does_a_bounded_amount_of_work(interactive_costs, age):
     """Interactive items that come one by one, each just in time to keep bulk's credit alive."""
     policy = BatchPolicy(budget=100)
     lanes = FairLanes(policy, lambda: age)
-    for sequence in range(10_000):
+    for sequence in range(2_000):
         lanes.add(entry(1 + sequence % 90, sequence, "bulk"))
     most = 0.0
     for number, cost in enumerate(interactive_costs):
-        lanes.add(entry(cost, 10_000 + number, "interactive"))
+        lanes.add(entry(cost, 2_000 + number, "interactive"))
         bulk_before = 0
         while (batch := lanes.take())[0].lane == "bulk":
             lanes.account("bulk", sum(spent(batch)))

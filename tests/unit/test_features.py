@@ -1,6 +1,7 @@
 """The feature schema, its validation, and that training and serving see the same numbers."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +175,11 @@ def test_training_and_serving_build_the_same_vectors(skill):
     served = [FeatureSet.parse(feature_set(row).to_json()) for row in data.base]
     np.testing.assert_array_equal(base_matrix(served), data.base)
     np.testing.assert_array_equal(matrix(served, skill), with_derived(data.base, skill))
+
+
+def test_the_documentation_prints_the_schema_in_use():
+    text = (Path(__file__).parents[2] / "docs" / "training-data.md").read_text()
+    for i, feature in enumerate(FEATURES):
+        allowed = f"{feature.low:g} to {feature.high:.10g}"
+        cap = "" if feature.cap is None else f"{feature.cap:g}"
+        assert f"| {i} | `{feature.name}` | {feature.group} | {feature.unit} | {allowed} | {cap} |" in text

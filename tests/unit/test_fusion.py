@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -218,6 +219,20 @@ def test_weights_are_read_from_exactly_four_numbers(body):
     with pytest.raises(InvalidInput):
         Weights.parse(body)
     assert Weights.parse(DEFAULT_WEIGHTS["empathy"].to_json()) == DEFAULT_WEIGHTS["empathy"]
+
+
+def test_the_documentation_prints_the_tables_in_use():
+    text = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text()
+    for skill, sources in RULES.items():
+        w = DEFAULT_WEIGHTS[skill]
+        numbers = (w.ml_inference, w.linguistic_features, w.behavioral_features, w.confidence_adjustment)
+        assert f"| {skill} | " + " | ".join(f"{number:.2f}" for number in numbers) + " |" in text
+        for source, rules in sources.items():
+            for rule in rules:
+                linguistic = source == "linguistic_features"
+                scale = f"mean {rule.a:g}, sd {rule.b:g}" if linguistic else f"{rule.a:g} to {rule.b:g}"
+                way = "up" if rule.direction == 1 else "down"
+                assert f"| {skill} | `{rule.feature}` | {scale} | {way} |" in text
 
 
 rows = st.tuples(*(st.one_of(st.none(), st.floats(f.low, f.high)) for f in FEATURES)).map(FeatureSet)

@@ -8,6 +8,11 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from hypothesis import settings
+
+patient = settings(deadline=None)
+"""Generated tests on a busy machine: slowness is no failure."""
+
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Jumps to the next timer instead of waiting for it; waiting for nothing at all is an error, not a hang."""

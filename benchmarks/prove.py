@@ -1,0 +1,154 @@
+"""``make prove``: the acceptance checks in full. A JSON verdict on stdout, a summary for people on stderr.
+
+``--short`` is what the test suite runs: fewer rounds, fewer kills. ``--isolated`` repeats the checks of the API where no
+network but loopback exists. The exit code is 0 when every requirement holds.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.checks import assessment, chaos, counters, fairness, footprint, hostile, quality, speed
+from benchmarks.checks.verdict import Verdict
+from benchmarks.isolation import limit_memory, only_loopback
+from benchmarks.server import Server
+from serve_app.environment import serving_environment
+
+MEMORY_LIMIT = 4 * 2**30
+CHECKS = ("quality", "speed", "assessment", "fairness", "chaos", "hostile", "counters", "footprint")
+
+
+def main() -> None:
+    """Run the chosen checks and exit with their verdict."""
+    arguments = _arguments()
+    if arguments.isolated:
+        only_loopback()
+    if arguments.memory_limit:
+        limit_memory(MEMORY_LIMIT)
+    verdicts = []
+    for verdict in run(arguments.only, short=arguments.short, stsb=arguments.stsb):
+        verdicts.append(verdict)
+        _tell(verdict)
+    report: dict[str, Any] = {"ok": all(v.ok for v in verdicts), "checks": {v.name: v.to_json() for v in verdicts}}
+    if not arguments.only and not arguments.isolated:
+        report["isolated"] = _isolated(arguments.short)
+        report["ok"] = report["ok"] and report["isolated"]["ok"]
+    print(json.dumps(report, indent=2))
+    sys.exit(0 if report["ok"] else 1)
+
+
+def run(only: list[str], *, short: bool, stsb: Path | None) -> Iterator[Verdict]:
+    """The verdicts one by one. The first start fills the store; the second is the one that is timed."""
+    wanted = only or list(CHECKS)
+    with Server() as first:
+        first.milestones.clear()
+    with Server() as server:
+        yield footprint.start(server)
+        for name in wanted:
+            for check in _checks(name, server, short, stsb):
+                yield check()
+        yield footprint.memory(server)
+        yield footprint.stop(server)
+
+
+def _checks(name: str, server: Server, short: bool, stsb: Path | None) -> list[Callable[[], Verdict]]:
+    port = server.port
+    plans: dict[str, list[Callable[[], Verdict]]] = {
+        "quality": [lambda: quality.sdk_equals_reference(port)],
+        "speed": [lambda: speed.floors(speed.measure(port, 2 if short else 7))],
+        "assessment": [lambda: assessment.measure(port, *((20, 4) if short else (200, 20)))],
+        "fairness": [lambda: fairness.measure(port, *((5.0, 400) if short else (15.0, 2000)))],
+        "chaos": [lambda: _kills(server, short), lambda: chaos.kill_redis(port, server.redis)],
+        "hostile": [lambda: hostile.measure(port)],
+        "counters": [lambda: counters.measure(port)],
+        "footprint": [],
+    }
+    if stsb is not None:
+        plans["quality"].append(lambda: quality.stsb(port, stsb))
+    return plans[name]
+
+
+def _kills(server: Server, short: bool) -> Verdict:
+    """Two replicas of the embedding model, by the topology file and ``serve deploy``, as an operator would do it."""
+    key = "all-minilm-l6-v2"
+    deploy(server, {key: 2})
+    kills, requests = (3, 1200) if short else (10, 6000)
+    verdict = chaos.kill_replicas(server.port, lambda: server.replicas(key), kills, requests)
+    deploy(server, {})
+    return verdict
+
+
+def deploy(server: Server, replicas: dict[str, int]) -> None:
+    """Run ``serve deploy`` with the checked-in topology, some applications at another minimum of replicas."""
+    topology = yaml.safe_load(Path("serve_config.yaml").read_text())
+    topology["http_options"]["port"] = server.port
+    for application in topology["applications"]:
+        if application["name"] in replicas:
+            scaling = application["deployments"][0]["autoscaling_config"]
+            count = replicas[application["name"]]
+            application["deployments"][0]["autoscaling_config"] = {
+                **scaling,
+                "min_replicas": count,
+                "initial_replicas": count,
+                "max_replicas": count,
+            }
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(topology, file)
+        file.flush()
+        serve = str(Path(sys.executable).with_name("serve"))
+        command = [serve, "deploy", file.name, "--address", server.dashboard]
+        environment = {**os.environ, **serving_environment(server.home)}
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+    wait_for_replicas(server, replicas)
+
+
+def wait_for_replicas(server: Server, replicas: dict[str, int]) -> None:
+    """Wait until every application has at least the replicas that were asked for and is healthy."""
+    server.wait_for(
+        lambda states: all(
+            state["state"] == "ready" and state["replicas"] >= replicas.get(name, 1) for name, state in states.items()
+        )
+    )
+
+
+def _isolated(short: bool) -> dict[str, Any]:
+    """The checks of the API once more, where only loopback exists and memory is limited to 4 GiB."""
+    only = [f"--only={name}" for name in ("quality", "assessment", "fairness", "chaos", "hostile", "counters")]
+    command = [sys.executable, "-m", "benchmarks.prove", "--isolated", "--memory-limit", *only]
+    done = subprocess.run([*command, *(["--short"] if short else [])], capture_output=True, text=True)
+    sys.stderr.write(done.stderr)
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return {"ok": False, "reason": done.stderr.strip().splitlines()[-1:]}
+    return report
+
+
+def _tell(verdict: Verdict) -> None:
+    figures = ", ".join(f"{name}: {value}" for name, value in verdict.figures.items())
+    print(f"{'ok  ' if verdict.ok else 'FAIL'} {verdict.name}  [{figures}]", file=sys.stderr)
+    for what, held in verdict.requirements:
+        if not held:
+            print(f"       not held: {what}", file=sys.stderr)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make prove", description=__doc__)
+    parser.add_argument("--only", action="append", choices=CHECKS, default=[], help="one check; may be repeated")
+    parser.add_argument("--short", action="store_true", help="the form that the test suite runs")
+    parser.add_argument("--isolated", action="store_true", help="only loopback exists for all processes")
+    parser.add_argument("--memory-limit", action="store_true", help="all processes together get 4 GiB")
+    parser.add_argument("--stsb", type=Path, help="CSV of the STS-B development set: sentence, sentence, score")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Schemathesis against the OpenAPI document, valid and invalid data alike: no 5xx."""
+
+import pytest
+import schemathesis
+from http_fakes import FakeFleet, RedisProcess, build_services, serving
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from serve_app.api.app import create_app
+from serve_app.auth import append_key, create_key
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+    negative_data_rejection,
+    ignored_auth,
+]
+FUZZ = settings(
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+
+
+schema = schemathesis.openapi.from_dict(create_app(build_services()).openapi())
+schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+
+
+@pytest.fixture(scope="module")
+def target(_redis_process: RedisProcess, tmp_path_factory):
+    """A running server that demands keys, and a good key as headers."""
+    if _redis_process.process is None:
+        _redis_process.start()
+    path = tmp_path_factory.mktemp("keys") / "keys.jsonl"
+    key, stored = create_key("north", ("admin",))
+    append_key(path, stored)
+    with serving(build_services(FakeFleet(), _redis_process.url, keys=path)) as url:
+        yield {"base_url": url, "headers": {"Authorization": f"Bearer {key}"}}
+
+
+@schema.parametrize()
+@FUZZ
+def test_no_input_breaks_the_server(case, target):
+    case.call_and_validate(checks=CHECKS, **target)
