@@ -135,9 +135,8 @@ def _isolated(short: bool) -> dict[str, Any]:
 def _tell(verdict: Verdict) -> None:
     figures = ", ".join(f"{name}: {value}" for name, value in verdict.figures.items())
     print(f"{'ok  ' if verdict.ok else 'FAIL'} {verdict.name}  [{figures}]", file=sys.stderr)
-    for what, held in verdict.requirements:
-        if not held:
-            print(f"       not held: {what}", file=sys.stderr)
+    for what in verdict.failed():
+        print(f"       not held: {what}", file=sys.stderr)
 
 
 def _arguments() -> argparse.Namespace:

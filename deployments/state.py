@@ -79,8 +79,9 @@ class State:
 
         erased: tuple[bool, int] = await self._run(RECORDS, erase, context.remaining())
         waiting = self._waiting.get(context.tenant, ())
-        self._waiting[context.tenant] = deque((r for r in waiting if r["student_id"] != student), KEPT_IN_MEMORY)
-        return erased
+        left = deque((record for record in waiting if record["student_id"] != student), KEPT_IN_MEMORY)
+        self._waiting[context.tenant] = left
+        return erased[0], erased[1] + len(waiting) - len(left)
 
     async def record(self, tenant: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Keep inference records; never raises."""
@@ -111,14 +112,17 @@ class State:
         return [record for record in batch if record["at"] > erased.get(record["student_id"], 0.0)]
 
     async def records(self, context: CallContext, limit: int) -> tuple[list[dict[str, Any]], Source]:
-        """The newest inference records, and whether they come from memory because Redis is away."""
+        """The newest inference records, and whether they come from memory alone because Redis is away."""
         key = _key(context.tenant, "inferences")
+        if self._waiting.get(context.tenant):
+            await self.record(context.tenant, ())
+        waiting = [dict(record) for record in reversed(self._waiting.get(context.tenant, ()))]
         try:
             found = await self._run(RECORDS, lambda redis: redis.zrevrange(key, 0, limit - 1), context.remaining())
         except StateUnavailable:
-            waiting = self._waiting.get(context.tenant, ())
-            return [dict(record) for record in reversed(waiting)][:limit], "memory"
-        return [_loads(value) for value in found], "redis"
+            return waiting[:limit], "memory"
+        both = [*waiting, *(_loads(value) for value in found)]
+        return sorted(both, key=lambda record: float(record["at"]), reverse=True)[:limit], "redis"
 
     async def salt(self, tenant: str) -> bytes:
         """The tenant's salt for HMACs of texts. Raises ``StateUnavailable``: a cache then misses."""

@@ -8,7 +8,7 @@ from benchmarks.checks.verdict import Verdict
 from benchmarks.load import Connection, embed_all
 from benchmarks.texts import Texts
 
-SETTLE_S = 15
+SETTLE_S, PUBLISH_S = 15, 5
 WHO = re.compile(rb'muster_gateway_info\{replica="([^"]+)"\}')
 COUNTED = re.compile(rb"^(muster_inferences_total\{[^}]*\}) ([0-9.e+]+)$", re.MULTILINE)
 
@@ -16,6 +16,8 @@ COUNTED = re.compile(rb"^(muster_inferences_total\{[^}]*\}) ([0-9.e+]+)$", re.MU
 def measure(port: int, texts: int = 200) -> Verdict:
     """Send ``texts`` texts, wait, then ask until both replicas have answered."""
     verdict = Verdict("both gateway replicas report equal inference counters")
+    # What was counted just before must have been published by then.
+    time.sleep(PUBLISH_S)
     before = asyncio.run(_scrape(port))
     load = asyncio.run(embed_all(port, Texts(23).short(texts), 1, 8))
     time.sleep(SETTLE_S)

@@ -14,7 +14,7 @@ GIB = 2**30
 def memory(server: Server) -> Verdict:
     """PSS of all processes, after the load of the other checks."""
     verdict = Verdict("the starter fleet's processes use at most 3 GiB (PSS)")
-    verdict.at_most("PSS, GiB", server.pss_bytes() / GIB, 3.0)
+    verdict.require_at_most("PSS, GiB", server.pss_bytes() / GIB, 3.0)
     verdict.figures["processes"] = len(server.processes())
     return verdict
 

@@ -32,12 +32,12 @@ def sdk_equals_reference(port: int) -> Verdict:
             model="embedding", input=texts, encoding_format=encoding, extra_body={"truncate": "end"}
         )
         got = np.array([_vector(row.embedding) for row in answer.data])
-        verdict.at_most(f"largest difference, list, {encoding}", float(np.abs(got - expected).max()), TOLERANCE)
+        verdict.require_at_most(f"largest difference, list, {encoding}", float(np.abs(got - expected).max()), TOLERANCE)
         one = client.embeddings.create(model="embedding", input=texts[0], encoding_format=encoding)
         difference = np.abs(np.array(_vector(one.data[0].embedding)) - expected[0]).max()
-        verdict.at_most(f"largest difference, string, {encoding}", float(difference), TOLERANCE)
+        verdict.require_at_most(f"largest difference, string, {encoding}", float(difference), TOLERANCE)
     plain = client.embeddings.create(model="all-minilm-l6-v2", input=texts[:4])
-    verdict.at_most("largest difference, SDK default", _difference(plain, expected[:4]), TOLERANCE)
+    verdict.require_at_most("largest difference, SDK default", _difference(plain, expected[:4]), TOLERANCE)
     return verdict
 
 
@@ -66,7 +66,7 @@ def stsb(port: int, file: Path) -> Verdict:
     scores = [float(row[2]) for row in rows]
     figures = {name: _spearman(dict(zip(texts, m, strict=True)), rows, scores) for name, m in _named(served, bare)}
     verdict.figures.update(figures)
-    verdict.at_most("difference", abs(figures["served"] - figures["bare"]), 0.001)
+    verdict.require_at_most("difference", abs(figures["served"] - figures["bare"]), 0.001)
     return verdict
 
 

@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from deployments.call import Answer
 from deployments.errors import ContextLengthExceeded, EngineFault, InvalidInput
+from serve_app.api.answers import EmbeddingAnswer
 from serve_app.api.bodies import read
 from serve_app.api.calls import call_model, first_error, timing_headers
 from serve_app.api.errors import responses
 from serve_app.api.openapi import json_body
-from serve_app.api.schemas import EmbeddingAnswer, EmbeddingRequest, Encoding
+from serve_app.api.schemas import EmbeddingRequest, Encoding
 from serve_app.api.services import Model, Services
 
 TASK = "embedding"

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from deployments import errors as middle
 from model_store import errors as ground
 from serve_app import errors as top
-from serve_app.api.schemas import ErrorBody
+from serve_app.api.answers import ErrorBody
 
 
 @dataclass(frozen=True, slots=True)

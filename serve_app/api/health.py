@@ -13,8 +13,8 @@ from starlette.responses import Response
 from deployments.call import ModelState
 from deployments.errors import DeadlineExceeded, StateUnavailable
 from model_store.errors import UnknownModel
+from serve_app.api.answers import Health, HealthReport, Readiness
 from serve_app.api.errors import responses
-from serve_app.api.schemas import Health, HealthReport, Readiness
 from serve_app.api.services import Services
 from serve_app.api.skills import APPLICATION as SKILLS
 

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from deployments.call import ModelState
+from serve_app.api.answers import ModelCard, ModelList
 from serve_app.api.errors import responses
-from serve_app.api.schemas import ModelCard, ModelList
 from serve_app.api.services import Model, Services
 
 NOT_DEPLOYED = ModelState("not_pulled", "it is not deployed here")

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
-from serve_app.api.schemas import REQUESTS, ErrorBody
+from serve_app.api.answers import ErrorBody
+from serve_app.api.schemas import REQUESTS
 
 _REF = "#/components/schemas/{model}"
 HEADERS: tuple[dict[str, Any], ...] = (

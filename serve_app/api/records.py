@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.state import KEPT_RECORDS, Source
+from serve_app.api.answers import InferenceRecord, InferenceSummary
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
-from serve_app.api.schemas import InferenceRecord, InferenceSummary
 from serve_app.api.services import Services
 
 Limit = Annotated[int, Query(ge=1, le=KEPT_RECORDS, description="How many, newest first.")]

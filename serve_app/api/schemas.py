@@ -1,6 +1,5 @@
-"""The wire shapes, request and answer. Requests are strict: unknown fields and wrong types are refused."""
+"""The shapes of requests. They are strict: unknown fields and wrong types are refused."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, create_model, model_validator
@@ -20,22 +19,6 @@ class Body(BaseModel):
     """Base of every request body."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong. ``param`` is the path of the field, where there is one."""
-
-    message: str
-    type: str
-    code: str
-    param: str | None = None
-    request_id: str
-
-
-class ErrorBody(BaseModel):
-    """Every error's body."""
-
-    error: ErrorDetail
 
 
 def _texts(value: Any) -> Any:
@@ -78,69 +61,6 @@ class EmbeddingRequest(Body):
     input_type: Literal["query", "passage"] | None = Field(None, description="For models that need a prefix.")
 
 
-class Usage(BaseModel):
-    """Tokens that were read."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class Embedding(BaseModel):
-    """One text's vector."""
-
-    object: Literal["embedding"] = "embedding"
-    index: int
-    embedding: list[float] | str
-
-
-class Truncation(BaseModel):
-    """What was dropped from one text."""
-
-    model_config = ConfigDict(extra="allow")
-
-    index: int
-    tokens: int
-    kept: int
-
-
-class EmbeddingAnswer(BaseModel):
-    """The vectors in the order of the texts, and who made them."""
-
-    object: Literal["list"] = "list"
-    data: list[Embedding]
-    model: str
-    revision: str
-    fallback: bool
-    usage: Usage
-    truncated: list[Truncation]
-
-
-class ModelCard(BaseModel):
-    """One model of the catalogue and its state."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-    hf_id: str
-    task: str
-    revision: str
-    licence: str
-    state: Literal["ready", "loading", "not_pulled", "failed"]
-    reason: str | None = None
-    limits: dict[str, int]
-    dimensions: int | None
-    roles: list[str]
-    accuracy_gate: Any = None
-
-
-class ModelList(BaseModel):
-    """Every model of the catalogue."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 class _Group(Body):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -165,24 +85,6 @@ class Features(Body):
 
     linguistic: Linguistic | None = None  # type: ignore[valid-type]
     behavioral: Behavioral | None = None  # type: ignore[valid-type]
-
-
-class StoredFeatures(BaseModel):
-    """What is held on a student. ``completeness``: share of the 25 features that are known."""
-
-    student_id: str
-    linguistic: dict[str, float]
-    behavioral: dict[str, float]
-    completeness: float
-    updated_at: datetime
-
-
-class Erased(BaseModel):
-    """What was erased."""
-
-    student_id: str
-    features: bool
-    inference_records: int
 
 
 class InferRequest(Body):
@@ -215,148 +117,6 @@ class BatchRequest(Body):
         if bool(self.student_ids) == bool(self.rows):
             raise InvalidInput("Send either student_ids or rows.", "student_ids")
         return self
-
-
-class Interval(BaseModel):
-    """Where the true score lies with probability ``level``."""
-
-    lower: float
-    upper: float
-    level: float
-
-
-class Evidence(BaseModel):
-    """One of the five observations that count most."""
-
-    model_config = ConfigDict(extra="allow")
-
-    source: Literal["ml_inference", "linguistic_features", "behavioral_features"]
-    evidence_type: str
-    feature: str
-    content: str
-    score: float
-    confidence: float
-    relevance: float
-    weight: float
-
-
-class Reasoning(BaseModel):
-    """The assessment in words, and who wrote it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    text: str
-    strengths: list[str]
-    growth_suggestions: list[str]
-    source: Literal["llm", "template"]
-    model: str | None
-    tokens: int
-    cost_usd: float
-
-
-class Skill(BaseModel):
-    """One skill of one student. ``feature_importance``: exact SHAP values by feature."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-    skill_type: str
-    score: float = Field(ge=0, le=1)
-    band: Literal["emerging", "developing", "proficient", "advanced"]
-    confidence: float = Field(ge=0, le=1)
-    confidence_parts: dict[str, float]
-    interval: Interval
-    evidence: list[Evidence]
-    feature_importance: dict[str, float]
-    model_version: str
-    inference_time_ms: float
-    reasoning: Reasoning
-    synthetic_model: bool
-
-
-class Assessment(BaseModel):
-    """All skills of one student."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    student_id: str
-    skills: list[Skill]
-    total_inference_time_ms: float
-    timestamp: datetime
-    model_versions: dict[str, str]
-
-
-class BatchResult(BaseModel):
-    """One student of a batch."""
-
-    student_id: str | None
-    status: Literal["success", "error"]
-    skills: list[Skill] | None = None
-    error_message: str | None = None
-    error_code: str | None = None
-    total_inference_time_ms: float | None = None
-
-
-class BatchAnswer(BaseModel):
-    """A batch: a student who cannot be assessed does not fail the others."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    total_students: int
-    successful: int
-    failed: int
-    total_time_ms: float
-    results: list[BatchResult]
-    model_versions: dict[str, str]
-    timestamp: datetime
-
-
-class InferenceRecord(BaseModel):
-    """One inference, newest first in lists."""
-
-    student_id: str | None
-    skill_type: str | None = None
-    inference_time_ms: float
-    success: bool
-    error_message: str | None = None
-    timestamp: datetime
-
-
-class InferenceSummary(BaseModel):
-    """Totals over the kept records; times are over the successes. ``source`` is ``memory`` while Redis is away."""
-
-    total_inferences: int
-    successful_inferences: int
-    failed_inferences: int
-    avg_inference_time_ms: float
-    min_inference_time_ms: float
-    max_inference_time_ms: float
-    p95_inference_time_ms: float
-    success_rate: float
-    source: Literal["redis", "memory"]
-
-
-class Health(BaseModel):
-    """The process is up."""
-
-    status: Literal["healthy"]
-
-
-class Readiness(BaseModel):
-    """Whether the main job answers. ``waiting_for``: names of applications."""
-
-    status: Literal["ready", "loading"]
-    waiting_for: list[str]
-
-
-class HealthReport(BaseModel):
-    """Every component with its status and why."""
-
-    status: Literal["healthy", "degraded", "unhealthy"]
-    missing: list[str]
-    components: dict[str, Any]
-    version: str
-    python_version: str
-    timestamp: datetime
 
 
 REQUESTS: tuple[type[BaseModel], ...] = (EmbeddingRequest, Features, InferRequest, BatchRequest)

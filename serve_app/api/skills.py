@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,28 +12,20 @@ from starlette.responses import Response
 
 from deployments.call import Answer
 from deployments.skills.features import SKILLS, FeatureSet
-from model_store.errors import MusterError
+from serve_app.api.answers import Assessment, BatchAnswer, Skill
 from serve_app.api.bodies import read
 from serve_app.api.calls import call_model, first_error, model_headers
-from serve_app.api.errors import error_body, responses, row_for
+from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
-from serve_app.api.schemas import Assessment, BatchAnswer, BatchRequest, InferRequest, Skill
+from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
 from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
+from serve_app.api.subjects import Subject, tell, tell_all, versions
 from serve_app.errors import UnknownSkill, UnknownStudent
 
 APPLICATION = "skills"
 SkillType = Annotated[str, Path(json_schema_extra={"enum": [*SKILLS]})]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One student of a call: an id (rows may have none) and the features, or why there are none."""
-
-    student_id: str | None
-    features: FeatureSet | None
-    error: MusterError | None = None
 
 
 class Skills:
@@ -81,7 +72,7 @@ class Skills:
             "skills": [*skills.values()],
             "total_inference_time_ms": _since(started),
             "timestamp": _now(),
-            "model_versions": _versions([skills]),
+            "model_versions": versions([skills]),
         }
         return _json(body, answer)
 
@@ -99,7 +90,7 @@ class Skills:
         subjects = await self._subjects(request, asked)
         known = [subject for subject in subjects if subject.features is not None]
         answer = await self._call(request, [s.features for s in known if s.features], SKILLS) if known else None
-        results = _results(subjects, answer, _since(started))
+        results = tell_all(subjects, answer, _since(started))
         await self._record(request, results, None)
         succeeded = [result for result in results if result["status"] == "success"]
         body = {
@@ -108,7 +99,7 @@ class Skills:
             "failed": len(results) - len(succeeded),
             "total_time_ms": _since(started),
             "results": results,
-            "model_versions": _versions([{s["skill_type"]: s for s in r["skills"]} for r in succeeded[:1]]),
+            "model_versions": versions([{s["skill_type"]: s for s in r["skills"]} for r in succeeded[:1]]),
             "timestamp": _now(),
         }
         return _json(body, answer)
@@ -129,7 +120,7 @@ class Skills:
             features = subject.features
         answer = await self._call(request, [features], skills)
         error = first_error(answer, None)
-        result = _result(Subject(student_id, features, error), answer.values[0], _since(started))
+        result = tell(Subject(student_id, features, error), answer.values[0], _since(started))
         await self._record(request, [result], skill)
         if error:
             raise error
@@ -168,42 +159,6 @@ class Skills:
             for result in results
         ]
         await self._services.state.record(exchange_of(request).tenant, records)
-
-
-def _results(subjects: Sequence[Subject], answer: Answer | None, elapsed_ms: float) -> list[dict[str, Any]]:
-    """One result a subject, in order; the answer has values only for those with features."""
-    results, place = [], 0
-    for subject in subjects:
-        if subject.features is None or answer is None:
-            results.append(_result(subject, None, elapsed_ms))
-            continue
-        error = answer.errors.get(place)
-        results.append(_result(Subject(subject.student_id, subject.features, error), answer.values[place], elapsed_ms))
-        place += 1
-    return results
-
-
-def _result(subject: Subject, value: Mapping[str, Any] | None, elapsed_ms: float) -> dict[str, Any]:
-    if subject.error is not None or value is None:
-        error = subject.error or UnknownStudent()
-        told = error_body(error, row_for(error), "")["error"]
-        return {
-            "student_id": subject.student_id,
-            "status": "error",
-            "error_message": told["message"],
-            "error_code": told["code"],
-        }
-    return {
-        "student_id": subject.student_id,
-        "status": "success",
-        "skills": [*value.values()],
-        "total_inference_time_ms": elapsed_ms,
-    }
-
-
-def _versions(assessments: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
-    """The model version of each skill."""
-    return {name: skill["model_version"] for skills in assessments for name, skill in skills.items()}
 
 
 def _since(started: float) -> float:

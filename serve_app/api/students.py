@@ -8,13 +8,14 @@ from fastapi import FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, StateUnavailable
 from deployments.skills.features import FeatureSet
+from serve_app.api.answers import Erased, StoredFeatures
 from serve_app.api.bodies import read_json
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
-from serve_app.api.schemas import STUDENT_ID, STUDENT_ID_SCHEMA, Erased, Features, StoredFeatures
+from serve_app.api.schemas import STUDENT_ID, STUDENT_ID_SCHEMA, Features
 from serve_app.api.services import Services
 from serve_app.errors import UnknownStudent
 
@@ -96,8 +97,11 @@ def parse_features(value: Any, param: str = "features") -> FeatureSet:
 
 
 def stored_set(held: dict[str, Any]) -> FeatureSet:
-    """The feature set of a stored value."""
-    return FeatureSet.parse({"linguistic": held["linguistic"], "behavioral": held["behavioral"]})
+    """The feature set of a stored value. Raises ``StateUnavailable`` when it is none: the client did nothing wrong."""
+    try:
+        return FeatureSet.parse({group: held[group] for group in ("linguistic", "behavioral")})
+    except (KeyError, InvalidInput):
+        raise StateUnavailable("A stored record is damaged.", 60.0) from None
 
 
 def _features_response(student_id: str, held: dict[str, Any]) -> Response:

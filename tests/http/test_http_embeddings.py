@@ -151,6 +151,15 @@ def test_the_openai_sdk_works_unchanged(server, text, options):
     assert answer.usage.total_tokens == answer.usage.prompt_tokens > 0
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_answered_over_a_real_connection(server, chunked):
+    body = b'{"model":"minilm","input":"' + b"x" * (17 * 1024 * 1024) + b'"}'
+    content = iter([body[: len(body) // 2], body[len(body) // 2 :]]) if chunked else body
+    answer = httpx.post(f"{server}{URL}", content=content, headers={"Content-Type": "application/json"}, timeout=30)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_larger_than_16777216_bytes")
+    assert httpx.get(f"{server}/health").status_code == 200
+
+
 async def test_the_async_sdk_and_its_errors(server):
     client = openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0)
     answer = await client.embeddings.create(model="minilm", input="one")

@@ -165,7 +165,7 @@ async def test_without_any_redis_stateless_routes_work(client):
     await check_away(client)
 
 
-@pytest.mark.parametrize("damage", ["no json", "[]", "7", '"text"'])
+@pytest.mark.parametrize("damage", ["no json", "[]", "7", "{}", '{"linguistic":{"word_count":-1},"behavioral":{}}'])
 async def test_a_damaged_record_is_never_served(stored, redis_server, damage):
     redis_server.command("SET", "muster:default:features:s1", damage)
     for method, path, body in STORED[1:2] + STORED[3:]:

@@ -234,7 +234,7 @@ async def test_bulk_calls_do_not_take_an_interactive_request_s_place():
     transport = FakeTransport()
     dispatcher = await knowing_the_rate(transport)
     bulk = [calling(dispatcher, [text(20)] * 100, "bulk") for _ in range(3)]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.55)
     before = len(transport.calls)
     urgent = calling(dispatcher, [text(1)])
     await settle()
