@@ -122,7 +122,7 @@ class State:
         except StateUnavailable:
             return waiting[:limit], "memory"
         both = [*waiting, *(_loads(value) for value in found)]
-        return sorted(both, key=lambda record: float(record["at"]), reverse=True)[:limit], "redis"
+        return sorted(both, key=lambda record: float(record.get("at", 0.0)), reverse=True)[:limit], "redis"
 
     async def salt(self, tenant: str) -> bytes:
         """The tenant's salt for HMACs of texts. Raises ``StateUnavailable``: a cache then misses."""
