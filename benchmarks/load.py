@@ -15,11 +15,12 @@ Body = Callable[[], bytes | None]
 
 @dataclass(slots=True)
 class Outcome:
-    """One request: status, seconds, body (kept only when asked for)."""
+    """One request: status, seconds, headers (lower case), body (kept only when asked for)."""
 
     status: int
     seconds: float
     body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,13 +59,13 @@ class Connection:
                 self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=2**22)
             # Latin-1, so that a test can put any byte into a header.
             self._writer.write(head.encode("latin-1") + body)
-            status, answer = await self._answer()
+            status, headers, answer = await self._answer()
         except (OSError, asyncio.IncompleteReadError, ValueError):
             self.close()
             return Outcome(0, time.perf_counter() - started)
-        return Outcome(status, time.perf_counter() - started, answer if self._keep else b"")
+        return Outcome(status, time.perf_counter() - started, answer if self._keep else b"", headers)
 
-    async def _answer(self) -> tuple[int, bytes]:
+    async def _answer(self) -> tuple[int, dict[str, str], bytes]:
         assert self._reader is not None
         head = await self._reader.readuntil(b"\r\n\r\n")
         lines = head.decode("latin-1").lower().split("\r\n")
@@ -72,7 +73,7 @@ class Connection:
         body = await self._reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("connection") == "close":
             self.close()
-        return int(lines[0].split(" ", 2)[1]), body
+        return int(lines[0].split(" ", 2)[1]), headers, body
 
     def close(self) -> None:
         if self._writer is not None:
@@ -103,10 +104,10 @@ async def embed_all(port: int, texts: list[str], per_request: int, clients: int,
         for start in range(0, len(texts), per_request)
     ]
     bodies.reverse()
-    headers = {"X-Deadline-Ms": str(deadline_ms)}
+    deadline = {"X-Deadline-Ms": str(deadline_ms)}
 
     async def ask(connection: Connection, number: int) -> Outcome | None:
-        return await connection.ask("POST", "/v1/embeddings", bodies.pop(), headers) if bodies else None
+        return await connection.ask("POST", "/v1/embeddings", bodies.pop(), deadline) if bodies else None
 
     return await closed_loop(port, clients, ask)
 

@@ -14,7 +14,9 @@ CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
 
 Role = Literal["embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize"]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=96)]
-HubId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")]
+HubId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _SEGMENT = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
 # Plain data only: no pickles, no archives, no code. Each path segment starts with a word character, so no "..".

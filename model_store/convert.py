@@ -3,8 +3,8 @@
 The artefact folder gets three files:
 
 - ``encoder.onnx``: ``input_ids``, ``attention_mask`` (batch, length; int64) -> ``last_hidden_state`` (float32).
-- ``tokenizer.json``: the tokenizer exactly as sentence-transformers sets it up.
-- ``encoder.json``: what a replica must know without torch: ``EncoderFacts``.
+- ``tokenizer.json``: the tokenizer as sentence-transformers sets it up, with special tokens that cannot be typed.
+- ``encoder.json``: what a replica must know without torch: limits, positions, golden embeddings.
 
 The conversion loads torch, transformers and sentence-transformers (1 GiB, seconds), which is why it never runs in a
 replica and runs in a process of its own: ``python -m model_store.convert FILES TARGET``.
@@ -52,8 +52,10 @@ def is_convertible(files: Path) -> bool:
         config = json.loads((files / "config.json").read_bytes())
         modules = json.loads((files / "modules.json").read_bytes())
         first = str(modules[0]["type"])
-        return config["model_type"] in FAMILIES and first.startswith("sentence_transformers.") and (
-            first.endswith(".Transformer")
+        return (
+            config["model_type"] in FAMILIES
+            and first.startswith("sentence_transformers.")
+            and (first.endswith(".Transformer"))
         )
     except (OSError, ValueError, LookupError, TypeError):
         return False

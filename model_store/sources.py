@@ -42,7 +42,9 @@ class InstalledPackage:
         try:
             self._inner = LocalFolder(Path(str(distribution(package).locate_file(folder))))
         except PackageNotFoundError as error:
-            raise SourceUnavailable(f"The package {package!r} is not installed; it carries the model's files.") from error
+            raise SourceUnavailable(
+                f"The package {package!r} is not installed; it carries the model's files."
+            ) from error
 
     def open(self, name: str) -> BinaryIO:
         return self._inner.open(name)

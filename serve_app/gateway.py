@@ -45,7 +45,7 @@ class Gateway:
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         await self._fleet.start()
-        return create_app(self._services)
+        return create_app(self._services, host_echoes_request_id=True)
 
     async def check_health(self) -> None:
         """The loop answers; Redis and the models are judged by ``/health/detailed``, not by killing gateways."""

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from deployments.cpu_gate import CpuGate
+from deployments.engines.grouping import packed_batches, padded_batches
 from deployments.engines.pooling import Floats
-from deployments.engines.text_encoder import TextEncoder, by_length
+from deployments.engines.text_encoder import TextEncoder
 from deployments.engines.tokens import Ids
 from deployments.settings import DeploymentSettings
 from model_store.store import StoredModel
@@ -65,7 +66,8 @@ class PackedEncoder(TextEncoder):
 
         vectors = np.empty((len(windows), self.facts.dimensions), dtype=np.float32)
         forward = self._forward_packed if self._packed else self._forward_padded
-        for batch in by_length(windows, self._budget, padded=not self._packed):
+        cut = packed_batches if self._packed else padded_batches
+        for batch in cut([len(window) for window in windows], self._budget):
             with self._gate, torch.inference_mode():
                 vectors[batch] = forward([windows[index] for index in batch])
         return vectors

@@ -49,7 +49,7 @@ class Head:
         values = pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
         for step in self._steps:
             values = step(values)
-        return values
+        return np.asarray(values, dtype=np.float32)
 
 
 def load_head(files: Path) -> Head:
@@ -65,7 +65,7 @@ def load_head(files: Path) -> Head:
 def normalize(values: Floats) -> Floats:
     """Rows scaled to length 1; a zero row stays zero (torch's epsilon, 1e-12)."""
     lengths = np.sqrt(np.einsum("ij,ij->i", values, values))
-    return values / np.maximum(lengths, np.float32(1e-12))[:, None]
+    return np.asarray(values / np.maximum(lengths, np.float32(1e-12))[:, None], dtype=np.float32)
 
 
 def _kind(name: str) -> str:
@@ -119,20 +119,23 @@ def _segments(reduce: np.ufunc, hidden: Floats, starts: Ints, lengths: Ints) -> 
     return np.asarray(reduce.reduceat(hidden, edges, axis=0)[::2], dtype=np.float32)
 
 
+def _divided(sums: Floats, by: npt.NDArray[Any]) -> Floats:
+    return np.asarray(sums / by[:, None].astype(np.float32), dtype=np.float32)
+
+
 def _mean(hidden: Floats, starts: Ints, lengths: Ints) -> Floats:
-    return _segments(np.add, hidden, starts, lengths) / lengths[:, None].astype(np.float32)
+    return _divided(_segments(np.add, hidden, starts, lengths), lengths)
 
 
 def _mean_sqrt(hidden: Floats, starts: Ints, lengths: Ints) -> Floats:
-    return _segments(np.add, hidden, starts, lengths) / np.sqrt(lengths[:, None].astype(np.float32))
+    return _divided(_segments(np.add, hidden, starts, lengths), np.sqrt(lengths))
 
 
 def _weighted_mean(hidden: Floats, starts: Ints, lengths: Ints) -> Floats:
     weights = np.zeros((len(hidden), 1), dtype=np.float32)
     for start, length in zip(starts, lengths, strict=True):
         weights[start : start + length, 0] = np.arange(1, length + 1)
-    totals = (lengths * (lengths + 1) / 2)[:, None].astype(np.float32)
-    return _segments(np.add, hidden * weights, starts, lengths) / totals
+    return _divided(_segments(np.add, hidden * weights, starts, lengths), lengths * (lengths + 1) / 2)
 
 
 _POOLERS: Mapping[str, Callable[[Floats, Ints, Ints], Floats]] = {

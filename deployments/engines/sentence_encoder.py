@@ -26,12 +26,15 @@ class SentenceEncoder:
         self._device = device
         self._model: Any = None
         self._limit = 0
+        self._prompt = ""
+        self._counts = False
         self._gate: Any = nullcontext()
 
     def load(self) -> None:
         """Read the weights; no code from the model's folder runs."""
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers import PreTrainedTokenizerBase
 
         self._model = SentenceTransformer(
             str(self.stored.files),
@@ -40,9 +43,12 @@ class SentenceEncoder:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-        if hasattr(self._model.tokenizer, "split_special_tokens"):
+        self._prompt = self._model.prompts.get(self._model.default_prompt_name or "", "")
+        # Word lists and static embeddings have tokenizers of other kinds, and no limit.
+        self._counts = isinstance(self._model.tokenizer, PreTrainedTokenizerBase)
+        if self._counts:
             self._model.tokenizer.split_special_tokens = True
-        self._limit = int(self._model.max_seq_length or 0)
+            self._limit = int(self._model.max_seq_length or 0)
         if self._device == "cpu":
             torch.set_num_threads(self._settings.threads)
             self._gate = CpuGate(self._settings.gate_dir, self._settings.gate_slots)
@@ -75,7 +81,9 @@ class SentenceEncoder:
     def describe(self) -> Description:
         limits = {"max_tokens": self._limit} if self._limit else {}
         details = {"dimensions": int(self._model.get_embedding_dimension())}
-        return Description(self.stored.key, self.stored.revision, f"sentence-transformers-{self._device}", limits, details)
+        return Description(
+            self.stored.key, self.stored.revision, f"sentence-transformers-{self._device}", limits, details
+        )
 
     def _prepare(self, text: Any, truncate: str) -> Prepared | Exception:
         if not isinstance(text, str):
@@ -84,7 +92,7 @@ class SentenceEncoder:
             encoded = text.encode()
         except UnicodeError:
             return InvalidInput("It is not valid Unicode text.")
-        tokens = len(self._model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        tokens = self._count(text)
         too_long = bool(self._limit) and tokens > self._limit
         if too_long and truncate == "error":
             return ContextLengthExceeded(
@@ -93,3 +101,8 @@ class SentenceEncoder:
         kept = self._limit if too_long else tokens
         report = {"tokens": tokens, "kept": kept} if too_long else None
         return Prepared(text, max(1, kept), blake2b(encoded, digest_size=16).digest(), report)
+
+    def _count(self, text: str) -> int:
+        if not self._counts:
+            return 1 + len(text) // 4
+        return len(self._model.tokenizer(self._prompt + text, truncation=False, verbose=False)["input_ids"])

@@ -1,7 +1,7 @@
 """What the text encoders have in common: tokens in, windows joined, golden texts checked. Subclasses run the model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,18 +95,3 @@ class TextEncoder(ABC):
             start += len(item.payload)
         result = np.stack(joined)
         return normalize(result) if self.head.normalizes else result
-
-
-def by_length(windows: Sequence[Ids], budget: int, padded: bool = True) -> Iterator[list[int]]:
-    """Cut windows, longest first, into batches of at most ``budget`` tokens: longest x count if padded, else the sum."""
-    batch: list[int] = []
-    size = 0
-    for index in sorted(range(len(windows)), key=lambda i: -len(windows[i])):
-        length = len(windows[batch[0]]) if padded and batch else len(windows[index])
-        if batch and size + length > budget:
-            yield batch
-            batch, size, length = [], 0, len(windows[index])
-        batch.append(index)
-        size += length
-    if batch:
-        yield batch

@@ -20,6 +20,7 @@ from deployments.errors import ContextLengthExceeded, InvalidInput
 
 Truncate = Literal["error", "end", "start", "window"]
 Ids = npt.NDArray[np.int32]
+Encoded = list[int] | InvalidInput
 
 MAX_WINDOWS = 64
 _PIECE_CHARS = 16_384
@@ -68,61 +69,42 @@ class TokenReader:
         """
         if truncate not in ("error", "end", "start", "window"):
             return [InvalidInput("It must be one of error, end, start, window.", "truncate") for _ in texts]
-        short = [i for i, text in enumerate(texts) if isinstance(text, str) and len(text) <= _PIECE_CHARS]
-        outcomes: list[Prepared | Exception | None] = [None] * len(texts)
-        for index, ids in zip(short, self._encode_short([texts[i] for i in short]), strict=True):
-            outcomes[index] = ids if isinstance(ids, Exception) else self._guarded(ids, truncate)
-        return [
-            self._one(text, truncate) if outcome is None else outcome
-            for text, outcome in zip(texts, outcomes, strict=True)
-        ]
+        return [self._outcome(ids, truncate) for ids in self._encode(texts, truncate)]
 
-    def _one(self, text: Any, truncate: Truncate) -> Prepared | Exception:
+    def _encode(self, texts: Sequence[Any], truncate: Truncate) -> list[Encoded]:
+        """Short texts together, the others one by one."""
+        short = [i for i, text in enumerate(texts) if isinstance(text, str) and len(text) <= _PIECE_CHARS]
+        batch = [self._prompt + texts[i] for i in short]
+        try:
+            encodings = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        except (UnicodeError, TypeError):
+            # Half a surrogate pair in one text fails the whole batch.
+            return [self._encode_one(text, truncate) for text in texts]
+        found: dict[int, Encoded] = {i: encoding.ids for i, encoding in zip(short, encodings, strict=True)}
+        return [found[i] if i in found else self._encode_one(text, truncate) for i, text in enumerate(texts)]
+
+    def _encode_one(self, text: Any, truncate: Truncate) -> Encoded:
+        """Piece by piece, to bound memory; ``error`` and ``window`` stop at the first piece that is too much."""
         if not isinstance(text, str):
             return InvalidInput("It must be a text.")
+        most = {"error": self._room, "window": self._room * MAX_WINDOWS}.get(truncate)
+        ids: list[int] = []
         try:
-            return self._guarded(self._encode_long(text, truncate), truncate)
-        except InvalidInput as error:
-            return error
+            for piece in _pieces(self._prompt + text):
+                if most is not None and len(ids) > most:
+                    return self._too_long(len(ids), truncate, "more than ")
+                ids.extend(self._tokenizer.encode(piece, add_special_tokens=False).ids)
+        except (UnicodeError, TypeError):
+            return InvalidInput("It is not valid Unicode text.")
+        return ids
 
-    def _guarded(self, ids: Sequence[int], truncate: Truncate) -> Prepared | Exception:
+    def _outcome(self, ids: Encoded, truncate: Truncate) -> Prepared | Exception:
+        if isinstance(ids, InvalidInput):
+            return ids
         try:
             return self._fit(ids, truncate)
         except InvalidInput as error:
             return error
-
-    def _encode_short(self, texts: Sequence[str]) -> list[list[int] | Exception]:
-        try:
-            batch = [self._prompt + text for text in texts]
-            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
-        except (UnicodeError, TypeError):
-            # One text with half a surrogate pair fails the batch.
-            return [self._encode_alone(text) for text in texts]
-
-    def _encode_alone(self, text: str) -> list[int] | Exception:
-        try:
-            ids: list[int] = self._tokenizer.encode(self._prompt + text, add_special_tokens=False).ids
-            return ids
-        except (UnicodeError, TypeError):
-            return InvalidInput("It is not valid Unicode text.")
-
-    def _encode_long(self, text: str, truncate: Truncate) -> list[int]:
-        """Piece by piece, to bound memory; ``error`` and ``window`` stop at the first piece that is too much."""
-        most = {"error": self._room, "window": self._room * MAX_WINDOWS}.get(truncate)
-        ids: list[int] = []
-        for piece in _pieces(self._prompt + text):
-            found = self._encode_piece(piece)
-            ids.extend(found)
-            if most is not None and len(ids) > most:
-                raise self._too_long(len(ids), truncate, "more than ")
-        return ids
-
-    def _encode_piece(self, piece: str) -> list[int]:
-        try:
-            ids: list[int] = self._tokenizer.encode(piece, add_special_tokens=False).ids
-            return ids
-        except (UnicodeError, TypeError) as error:
-            raise InvalidInput("It is not valid Unicode text.") from error
 
     def _fit(self, ids: Sequence[int], truncate: Truncate) -> Prepared:
         """Apply the truncation. Raises ``ContextLengthExceeded``."""

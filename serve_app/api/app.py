@@ -39,8 +39,11 @@ TAGS = [
 ]
 
 
-def create_app(services: Services) -> FastAPI:
-    """The application. Its lifespan starts the access log and the publishing of metrics."""
+def create_app(services: Services, *, host_echoes_request_id: bool = False) -> FastAPI:
+    """The application. Its lifespan starts the access log and the publishing of metrics.
+
+    ``host_echoes_request_id``: the server around it adds ``X-Request-Id`` to every answer itself, as Serve does.
+    """
     app = FastAPI(
         title="Muster",
         version=_version(),
@@ -58,6 +61,7 @@ def create_app(services: Services) -> FastAPI:
                 keys=services.keys,
                 metrics=services.metrics,
                 access_log=services.access_log,
+                host_echoes_request_id=host_echoes_request_id,
             )
         ],
         exception_handlers={HTTPException: _answer, RequestValidationError: _answer},

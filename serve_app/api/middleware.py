@@ -63,14 +63,12 @@ class Reply:
 
     __slots__ = ("_headers", "_send", "status")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str | None) -> None:
         self._send = send
         self.status = 0
-        self._headers = [
-            (b"x-request-id", request_id.encode()),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cache-control", b"no-store"),
-        ]
+        self._headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+        if request_id is not None:
+            self._headers.append((b"x-request-id", request_id.encode()))
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -83,9 +81,16 @@ class Envelope:
     """The one middleware of the application."""
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, keys: KeyRing, metrics: GatewayMetrics, access_log: AccessLog
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        keys: KeyRing,
+        metrics: GatewayMetrics,
+        access_log: AccessLog,
+        host_echoes_request_id: bool = False,
     ) -> None:
         self._app, self._settings, self._keys = app, settings, keys
+        self._host_echoes_request_id = host_echoes_request_id
         self._metrics, self._access_log = metrics, access_log
         self._budget = BodyBudget(settings.max_inflight_bytes)
 
@@ -99,7 +104,8 @@ class Envelope:
 
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = open_exchange(scope, self._settings)
-        reply = Reply(send, exchange.request_id)
+        echoed = self._host_echoes_request_id and exchange.request_id == exchange.headers.get("x-request-id")
+        reply = Reply(send, None if echoed else exchange.request_id)
         release: Callable[[], None] | None = None
         try:
             exchange.tenant = admit(scope["path"], exchange, self._keys, self._settings)

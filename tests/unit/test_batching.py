@@ -363,7 +363,7 @@ async def test_an_item_expired_while_the_event_loop_was_busy_is_not_computed():
     """The engine's reply is handled before the timer that is just as late."""
     engine = HeldEngine()
     batcher = batcher_of(engine, budget=10)
-    running, late = submitting(batcher, [0]), submitting(batcher, [1], deadline=5.0)
+    running, late = submitting(batcher, [0]), submitting(batcher, [1], deadline=5.0, keyed=True)
     await settle()
     engine.finish()
     asyncio.get_running_loop().now = 6.0
@@ -371,6 +371,9 @@ async def test_an_item_expired_while_the_event_loop_was_busy_is_not_computed():
     assert isinstance(late.result().outcomes[0], DeadlineExceeded)
     assert engine.batches == [[0]]
     assert running.done()
+    again = submitting(batcher, [1], keyed=True)
+    await engine.drain()
+    assert again.result().outcomes == [("embedding", 1)]
     return batcher
 
 

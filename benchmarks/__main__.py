@@ -1,0 +1,132 @@
+"""``make bench``: measure everything side by side in one run and write ``benchmarks/RESULTS.md``."""
+
+import argparse
+import asyncio
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.checks import assessment, fairness, footprint, speed
+from benchmarks.checks.verdict import Verdict
+from benchmarks.load import Connection, Outcome, closed_loop, embed_body
+from benchmarks.server import Server
+from benchmarks.texts import Texts
+from deployments.settings import cores, load_settings
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PACKAGES = ("ray", "onnxruntime", "torch", "transformers", "sentence-transformers", "xgboost")
+
+
+def main() -> None:
+    """Start Muster, measure, write the page."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of the speed table")
+    rounds = parser.parse_args().rounds
+    with Server():
+        pass
+    with Server() as server:
+        start = footprint.start(server)
+        figures = speed.measure(server.port, rounds)
+        throughput = speed.floors(figures)
+        overhead = asyncio.run(path_overhead(server.port))
+        students = assessment.measure(server.port, rounds=300, batches=30)
+        fair = fairness.measure(server.port, seconds=15)
+        memory = footprint.memory(server)
+        stop = footprint.stop(server)
+    page = [
+        _head(rounds),
+        _speed_table(figures),
+        _ratios(throughput),
+        _section("Overhead of the whole path, without the model", overhead),
+        _section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
+        _section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
+        _section("Start, memory, stop", {**start.figures, **memory.figures, "stop, s": stop.figures["seconds"]}),
+    ]
+    RESULTS.write_text("\n".join(page))
+    print(RESULTS.read_text())
+
+
+async def path_overhead(port: int, requests: int = 300) -> dict[str, float]:
+    """Milliseconds that HAProxy, gateway, dispatcher and handle add: the answer's time minus what the model reports."""
+    supply, bodies = Texts(41), list[bytes]()
+    health = await _one_client(port, "GET", "/health", [b""] * requests)
+    bodies = [embed_body(text) for text in supply.short(requests)]
+    embedding = await _one_client(port, "POST", "/v1/embeddings", bodies)
+    inside = [sum(_reported(outcome)) for outcome in embedding]
+    outside = [outcome.seconds * 1e3 - model for outcome, model in zip(embedding, inside, strict=True)]
+    return {
+        "GET /health (HAProxy and gateway only), p50 ms": _median([outcome.seconds * 1e3 for outcome in health]),
+        "embedding of one short text, p50 ms": _median([outcome.seconds * 1e3 for outcome in embedding]),
+        "of that queueing, tokenising and computing, p50 ms": _median(inside),
+        "of that everything else, p50 ms": _median(outside),
+    }
+
+
+async def _one_client(port: int, method: str, path: str, bodies: list[bytes]) -> list[Outcome]:
+    left = list(reversed(bodies))
+
+    async def ask(connection: Connection, client: int) -> Outcome | None:
+        return await connection.ask(method, path, left.pop()) if left else None
+
+    return (await closed_loop(port, 1, ask)).outcomes
+
+
+def _reported(outcome: Outcome) -> list[float]:
+    return [float(outcome.headers[f"x-{part}-ms"]) for part in ("queue", "tokenize", "compute")]
+
+
+def _median(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 2)
+
+
+def _head(rounds: int) -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    now = datetime.now(UTC).date().isoformat()
+    return f"""# Results
+
+Written by `make bench` on {now}: {processor()}, {cores()} cores, {memory_gib()} GiB, no GPU; Python
+{platform.python_version()}, {packages}; {load_settings().threads} compute threads, token budget {load_settings().token_budget}.
+
+Everything below was measured in one run; the load generator (`benchmarks/load.py`, raw asyncio) shares the cores with
+the server. Compare figures inside this page only: machines drift. {rounds} interleaved rounds, distinct texts, no result
+cache. short: {12} tokens; mixed: log-normal, median 40, mean 59, at most 256 tokens.
+"""
+
+
+def processor() -> str:
+    """The processor's name as the kernel gives it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_gib() -> int:
+    import psutil
+
+    return round(psutil.virtual_memory().total / 2**30)
+
+
+def _speed_table(figures: dict[str, list[float]]) -> str:
+    lines = ["## Texts a second", "", "| what | median | lowest | highest |", "|---|---|---|---|"]
+    for name, values in figures.items():
+        lines.append(f"| {name} | {_median(values)} | {min(values):.1f} | {max(values):.1f} |")
+    return "\n".join([*lines, ""])
+
+
+def _ratios(verdict: Verdict) -> str:
+    lines = ["## Ratios (median of the rounds' ratios)", "", "| requirement | held |", "|---|---|"]
+    lines += [f"| {what} | {'yes' if held else 'NO'} |" for what, held in verdict.timed]
+    return "\n".join([*lines, ""])
+
+
+def _section(title: str, figures: dict[str, object] | dict[str, float]) -> str:
+    lines = [f"## {title}", "", "| what | value |", "|---|---|", *(f"| {n} | {v} |" for n, v in figures.items())]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
