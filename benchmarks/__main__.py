@@ -88,7 +88,8 @@ def _head(rounds: int) -> str:
     return f"""# Results
 
 Written by `make bench` on {now}: {processor()}, {cores()} cores, {memory_gib()} GiB, no GPU; Python
-{platform.python_version()}, {packages}; {load_settings().threads} compute threads, token budget {load_settings().token_budget}.
+{platform.python_version()}, {packages};
+{load_settings().threads} compute threads, token budget {load_settings().token_budget}.
 
 Everything below was measured in one run; the load generator (`benchmarks/load.py`, raw asyncio) shares the cores with
 the server. Compare figures inside this page only: machines drift. {rounds} interleaved rounds, distinct texts, no result
@@ -107,7 +108,7 @@ def processor() -> str:
 def memory_gib() -> int:
     import psutil
 
-    return round(psutil.virtual_memory().total / 2**30)
+    return int(round(psutil.virtual_memory().total / 2**30))
 
 
 def _speed_table(figures: dict[str, list[float]]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,7 @@ class EngineHost:
     async def answer(self, call: Call) -> Reply:
         """Run every piece of a call; pieces fail apart from each other."""
         self._waiting[call.sender] = (time.monotonic(), call.waiting_s)
-        replies = await asyncio.gather(*(self._piece(piece, call.lane) for piece in call.pieces))
-        return Reply(replies, self._revision, self.batcher.rate, self.batcher.backlog_s())
+        return Reply(await self._answer(call), self._revision, self.batcher.rate, self.batcher.backlog_s())
 
     def cancel(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:
@@ -66,14 +66,14 @@ class EngineHost:
             raise RuntimeError("The batcher's loop has died.")
         # Not bounded: a full queue is no reason for a restart.
         probe = Piece("health", [self._probe], {}, PROBE_DEADLINE_S)
-        reply = await self._piece(probe, "interactive", bounded=False)
+        (reply,) = await self._answer(Call("interactive", [probe]), bounded=False)
         for error in reply.errors.values():
             raise error
 
     async def calibrate(self, inputs: Sequence[Any]) -> None:
         """Run one full batch twice, so that the rate is known before the first request is admitted by it."""
         for _ in range(2):
-            await self._piece(Piece("calibration", inputs, {}, 60.0), "bulk")
+            await self._answer(Call("bulk", [Piece("calibration", inputs, {}, 60.0)]))
 
     async def close(self) -> None:
         await self.batcher.close()
@@ -83,13 +83,39 @@ class EngineHost:
     async def _run(self, items: Sequence[Prepared]) -> Sequence[Any]:
         return await asyncio.get_running_loop().run_in_executor(self._compute, self._engine.run, items)
 
-    async def _piece(self, piece: Piece, lane: Lane, *, bounded: bool = True) -> PieceReply:
-        deadline = time.monotonic() + piece.remaining_s
-        started = time.perf_counter()
+    async def _answer(self, call: Call, *, bounded: bool = True) -> list[PieceReply]:
+        """Read all pieces at once, because a hop to the tokeniser's thread costs more than reading a short text."""
+        started = time.monotonic()
+        pieces = call.pieces
+        self._reading.update(piece.request_id for piece in pieces)
         try:
-            prepared = await self._prepare(piece)
-            tokenize_ms = (time.perf_counter() - started) * 1e3
+            loop = asyncio.get_running_loop()
+            prepared = await loop.run_in_executor(self._tokenizer, self._read_all, pieces)
+            left = [piece.request_id in self._left for piece in pieces]
+        finally:
+            self._forget(pieces)
+        tokenize_ms = (time.monotonic() - started) * 1e3
+        return await asyncio.gather(
+            *(
+                self._compute_piece(piece, items, call.lane, started, tokenize_ms, bounded)
+                if not gone
+                else _gone(piece)
+                for piece, items, gone in zip(pieces, prepared, left, strict=True)
+            )
+        )
+
+    async def _compute_piece(
+        self,
+        piece: Piece,
+        prepared: Sequence[Prepared | MusterError],
+        lane: Lane,
+        started: float,
+        tokenize_ms: float,
+        bounded: bool,
+    ) -> PieceReply:
+        try:
             items = [item for item in prepared if isinstance(item, Prepared)]
+            deadline = started + piece.remaining_s
             group = await self.batcher.submit(items, lane, deadline, piece.request_id, bounded=bounded)
         except MusterError as error:
             return _refused(len(piece.inputs), error)
@@ -106,20 +132,20 @@ class EngineHost:
             timing=Timing(group.queue_ms, tokenize_ms, group.compute_ms),
         )
 
-    async def _prepare(self, piece: Piece) -> list[Prepared | MusterError]:
-        """One item or error per input. Raises ``Cancelled`` when the request was cancelled meanwhile."""
-        loop = asyncio.get_running_loop()
-        self._reading[piece.request_id] += 1
-        try:
-            prepared = await loop.run_in_executor(self._tokenizer, self._read, piece.inputs, dict(piece.options))
-            if piece.request_id in self._left:
-                raise Cancelled
-            return prepared
-        finally:
+    def _forget(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
             self._reading[piece.request_id] -= 1
             if not self._reading[piece.request_id]:
                 del self._reading[piece.request_id]
                 self._left.discard(piece.request_id)
+
+    def _read_all(self, pieces: Sequence[Piece]) -> list[list[Prepared | MusterError]]:
+        """Items or errors of every piece; pieces with equal options go to the engine together."""
+        if any(piece.options != pieces[0].options for piece in pieces):
+            return [self._read(piece.inputs, dict(piece.options)) for piece in pieces]
+        inputs = [item for piece in pieces for item in piece.inputs]
+        items = iter(self._read(inputs, dict(pieces[0].options) if pieces else {}))
+        return [list(islice(items, len(piece.inputs))) for piece in pieces]
 
     def _read(self, inputs: Sequence[Any], options: dict[str, Any]) -> list[Prepared | MusterError]:
         """Prepare; when that breaks down, each input alone, so that only the one that cannot be read fails."""
@@ -132,6 +158,11 @@ class EngineHost:
             if len(inputs) == 1:
                 return [blame(error)]
         return [outcome for item in inputs for outcome in self._read([item], options)]
+
+
+async def _gone(piece: Piece) -> PieceReply:
+    """The reply to a piece whose client left while it was read; nobody looks at it."""
+    return _refused(len(piece.inputs), Cancelled())
 
 
 def _refused(count: int, error: MusterError) -> PieceReply:

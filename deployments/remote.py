@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-import logging
+import math
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,21 +19,21 @@ from deployments.errors import ModelNotReady, Overloaded
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
-logger = logging.getLogger("ray.serve.muster")
-POLL_S = 1.0
+STATES_S = 1.0
 
 
 class HandleTransport:
     """Sends calls to one application's ingress deployment through its Serve handle."""
 
-    def __init__(self, application: str, replicas: Callable[[], int]) -> None:
+    def __init__(self, application: str) -> None:
         self._application = application
-        self._replicas = replicas
         self._handle: DeploymentHandle | None = None
         self._answer: DeploymentHandle | None = None
 
     def replicas(self) -> int:
-        return max(1, self._replicas())
+        """What Serve's own router knows, pushed to it by the controller; asking the controller costs 20 ms a time."""
+        router = getattr(getattr(self._answer, "_router", None), "_asyncio_router", None)
+        return max(1, len(getattr(getattr(router, "request_router", None), "curr_replicas", ())))
 
     async def send(self, call: Call) -> Reply:
         if self._answer is None:
@@ -85,7 +86,8 @@ class ServeFleet:
         self._sender = uuid.uuid4().hex
         self._dispatchers: dict[str, Dispatcher] = {}
         self._states: dict[str, ModelState] = {}
-        self._poller: asyncio.Task[None] | None = None
+        self._asked = -math.inf
+        self._asking = asyncio.Lock()
 
     async def call(
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
@@ -93,41 +95,21 @@ class ServeFleet:
         return await self._dispatcher(application).call(inputs, options, context)
 
     async def states(self) -> Mapping[str, ModelState]:
-        if self._poller is None:
-            await self.start()
+        """Asked of the controller when somebody wants to know, and kept for ``STATES_S``."""
+        async with self._asking:
+            if time.monotonic() - self._asked > STATES_S:
+                status = await asyncio.to_thread(serve.status)
+                self._states = {name: _state(application) for name, application in status.applications.items()}
+                self._asked = time.monotonic()
         return self._states
-
-    async def start(self) -> None:
-        """Begin to follow the state of the applications."""
-        await self._refresh()
-        self._poller = asyncio.get_running_loop().create_task(self._poll())
-
-    def backlog_s(self, application: str) -> float:
-        dispatcher = self._dispatchers.get(application)
-        return dispatcher.waiting_s() if dispatcher else 0.0
 
     def _dispatcher(self, application: str) -> Dispatcher:
         if application not in self._dispatchers:
-            transport = HandleTransport(application, lambda: self._running(application))
             hint = self._hints.get(application, self._default_hint)
-            self._dispatchers[application] = Dispatcher(application, transport, hint, sender=self._sender)
+            self._dispatchers[application] = Dispatcher(
+                application, HandleTransport(application), hint, sender=self._sender
+            )
         return self._dispatchers[application]
-
-    def _running(self, application: str) -> int:
-        state = self._states.get(application)
-        return state.replicas if state else 1
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self._refresh()
-            except Exception:
-                logger.exception("The state of the applications could not be read.")
-
-    async def _refresh(self) -> None:
-        status = await asyncio.to_thread(serve.status)
-        self._states = {name: _state(application) for name, application in status.applications.items()}
 
 
 def _state(application: Any) -> ModelState:

@@ -12,13 +12,13 @@ replica and runs in a process of its own: ``python -m model_store.convert FILES 
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from threading import Timer
 
 from model_store.errors import ConversionFailed
 
@@ -63,18 +63,21 @@ def is_convertible(files: Path) -> bool:
 
 def in_child_process(files: Path, target: Path, progress: Progress) -> None:
     """Convert in a child process, passing its messages on. Raises ``ConversionFailed``."""
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": root, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "model_store.convert", str(files), str(target)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as child:
-            try:
-                for line in child.stdout or ():
-                    progress(line.rstrip())
-                status = child.wait(TIMEOUT_S)
-            except BaseException:
-                child.kill()
-                raise
+    command = [sys.executable, "-um", "model_store.convert", str(files.resolve()), str(target.resolve())]
+    root = Path(__file__).resolve().parent.parent
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=errors, text=True) as child,
+    ):
+        watchdog = Timer(TIMEOUT_S, child.kill)
+        watchdog.start()
+        try:
+            for line in child.stdout or ():
+                progress(line.rstrip())
+            status = child.wait()
+        finally:
+            watchdog.cancel()
+            child.kill()
         if status != 0:
             errors.seek(0)
             last = (errors.read().strip().splitlines() or ["no message"])[-1]

@@ -44,7 +44,6 @@ class Gateway:
         )
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
-        await self._fleet.start()
         return create_app(self._services, host_echoes_request_id=True)
 
     async def check_health(self) -> None:
