@@ -108,7 +108,8 @@ def processor() -> str:
 def memory_gib() -> int:
     import psutil
 
-    return int(round(psutil.virtual_memory().total / 2**30))
+    total: int = psutil.virtual_memory().total
+    return round(total / 2**30)
 
 
 def _speed_table(figures: dict[str, list[float]]) -> str:

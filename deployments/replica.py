@@ -31,7 +31,7 @@ def _load(key: str) -> Engine:
 class ModelReplica:
     """One encoder replica. Fails to start, with the reason, when its files are not what the lock says."""
 
-    async def __init__(self, key: str) -> None:
+    async def __init__(self, key: str) -> None:  # type: ignore[misc]  # Serve awaits it
         engine = await asyncio.to_thread(_load, key)
         budget = load_settings().token_budget
         self._host = EngineHost(engine, BatchPolicy(budget=budget), probe="ok")

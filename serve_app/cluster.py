@@ -1,6 +1,7 @@
 """Starts and stops Ray and Serve for ``muster up``: one node, this machine, Muster's own short temporary folder."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -74,6 +75,7 @@ class Cluster:
             # One machine: the loopback address also exists where there is no network.
             _node_ip_address="127.0.0.1",
         )
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         schema = ServeDeploySchema.model_validate(topology)
         # The two calls that `serve run config.yaml` makes; Serve has no public function for a config file.
         self._client = serve_api.serve_start(

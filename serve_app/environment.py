@@ -29,8 +29,6 @@ THROUGHPUT: Mapping[str, str] = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     # HAProxy counts requests itself; one log datagram a request to Python is not free and counts nothing new.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-    # How often replicas report the backlog that autoscaling follows; ten seconds by default.
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_HAPROXY_NBTHREAD": "2",
     "RAY_SERVE_HAPROXY_TCP_NODELAY": "1",
     # Long enough for the longest bulk piece, short enough that Ctrl-C ends in seconds.

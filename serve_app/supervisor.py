@@ -47,7 +47,9 @@ class Supervisor:
         """
         from serve_app.cluster import Cluster, load_topology, require_port
 
-        with _only_one(self._run / "up.json", self._settings.port), self._signals():
+        # Ray prints notices of its own to stdout, some of them alarming and meant for its developers.
+        quiet = contextlib.redirect_stdout(self._log("up.out"))
+        with _only_one(self._run / "up.json", self._settings.port), self._signals(), quiet:
             require_port(self._settings.host, self._settings.port)
             export(serving_environment(self._store.home))
             ensure_ray_token()
@@ -64,6 +66,10 @@ class Supervisor:
                 pass
             finally:
                 self._shut_down(cluster)
+
+    def _log(self, name: str) -> TextIO:
+        self._store.logs_dir.mkdir(parents=True, exist_ok=True)
+        return (self._store.logs_dir / name).open("w", buffering=1)
 
     # -- starting --------------------------------------------------------------------------------------------------
 
@@ -204,6 +210,9 @@ def _only_one(file: Path, port: int) -> Iterator[None]:
     with file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not file.exists():
+                # The one before us was just leaving and took the file away.
+                raise BlockingIOError
         except OSError:
             running = read_state(file)
             raise SettingsError(
@@ -214,7 +223,9 @@ def _only_one(file: Path, port: int) -> Iterator[None]:
         try:
             yield
         finally:
-            _write(lock, {})
+            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.parent.rmdir()
 
 
 def _write(lock: TextIO, state: dict[str, int]) -> None:

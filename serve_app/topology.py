@@ -4,7 +4,7 @@ Every mapping in the file is compared with the fields of the schema that Serve r
 validated by the builders themselves.
 """
 
-import types
+import inspect
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -65,7 +65,7 @@ def _unknown(schema: type[BaseModel], data: Any, path: str) -> Iterator[str]:
 
 def _nested(annotation: Any) -> type[BaseModel] | None:
     """The pydantic model inside an annotation such as ``Optional[Union[Dict, List[Model]]]``."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if inspect.isclass(annotation) and typing.get_origin(annotation) is None:
         return annotation if issubclass(annotation, BaseModel) else None
     for part in typing.get_args(annotation):
         found = _nested(part)

@@ -37,7 +37,7 @@ ROWS_PER_BATCH = 128
 class Inference:
     """The skill models behind a batcher: values are ``{skill: Prediction}``, one per student row."""
 
-    async def __init__(self) -> None:
+    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         engine = await asyncio.to_thread(self._load)
         policy = BatchPolicy(budget=ROWS_PER_BATCH, padded=False, max_queued_cost=20_000)
         self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED)

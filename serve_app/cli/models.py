@@ -26,21 +26,19 @@ def ls(json: JSON = False) -> None:
     store = ModelStore(load_settings().store_dir)
     stored = {key: store.path(key) for key in store.ls()}
     rows = [
-        {
-            "key": spec.key,
-            "id": spec.id,
-            "task": spec.task,
-            "roles": list(spec.roles),
-            "state": "stored" if spec.key in stored else "not_pulled",
-            "revision": spec.revision,
-            "bytes": _bytes(stored.get(spec.key)),
-        }
+        (spec, "stored" if spec.key in stored else "not_pulled", _bytes(stored.get(spec.key)))
         for spec in load_catalogue().models
     ]
     if json:
-        emit(rows)
+        emit(
+            [
+                {"key": s.key, "id": s.id, "task": s.task, "roles": s.roles, "revision": s.revision}
+                | {"state": state, "bytes": size}
+                for s, state, size in rows
+            ]
+        )
     else:
-        cells = [(r["key"], r["task"], r["state"], r["revision"][:12], _size(r["bytes"])) for r in rows]
+        cells = [(s.key, s.task, state, s.revision[:12], _size(size)) for s, state, size in rows]
         table(("model", "task", "state", "revision", "size"), cells)
 
 

@@ -4,12 +4,22 @@ import os
 import shlex
 import signal
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from serve_app.cli.output import emit, flatten, say, table
+
+
+class Scope(StrEnum):
+    """What a key may be used for."""
+
+    infer = "infer"
+    metrics = "metrics"
+    admin = "admin"
+
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 URL = Annotated[str | None, typer.Option("--url", help="Address of a running Muster.")]
@@ -54,8 +64,10 @@ Muster is up.
 
 Try it:
 
-  curl -s {url}/v1/embeddings -H 'Content-Type: application/json' -d '{{"model": "embedding", "input": "Hello, Muster"}}'
-  curl -s -X PUT {url}/api/v1/students/ada/features -H 'Content-Type: application/json' -d '{{"linguistic": {{"empathy_markers": 0.2, "social_processes": 0.15, "word_count": 180}}, "behavioral": {{"task_completion_rate": 0.9, "focus_duration": 1500}}}}'
+  curl -s {url}/v1/embeddings -H 'Content-Type: application/json' \\
+    -d '{{"model": "embedding", "input": "Hello, Muster"}}'
+  curl -s -X PUT {url}/api/v1/students/ada/features -H 'Content-Type: application/json' \\
+    -d '{{"linguistic": {{"empathy_markers": 0.2, "word_count": 180}}, "behavioral": {{"focus_duration": 1500}}}}'
   curl -s -X POST {url}/api/v1/infer/ada
 
 Ctrl-C stops it.""")
@@ -124,13 +136,11 @@ def check(config: CONFIG = DEFAULT_CONFIG) -> None:
 def new_key(
     tenant: Annotated[str, typer.Argument(help="Whose key it is; keys of one tenant share their data.")],
     file: Annotated[Path, typer.Option("--file", help="The keys file (MUSTER_KEYS_FILE); made when missing.")],
-    scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="infer, metrics or admin; may be repeated.")
-    ] = None,
+    scope: Annotated[list[Scope] | None, typer.Option("--scope", help="May be repeated [default: infer].")] = None,
 ) -> None:
     """Add an API key to the keys file and print it, once."""
     from serve_app.auth import append_key, create_key
 
-    key, stored = create_key(tenant, tuple(scope or ("infer",)))
+    key, stored = create_key(tenant, tuple(each.value for each in scope) if scope else ("infer",))
     append_key(file, stored)
     print(key)
