@@ -31,13 +31,21 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def dashboard_port() -> int:
-    """Ray's usual dashboard port, where the `serve` CLI looks by itself; another free one when it is taken."""
-    if port_is_free("127.0.0.1", 8265):
-        return 8265
+def usual_port(port: int) -> int:
+    """The port that people expect, or another free one when another Muster (or anything else) has it."""
+    if port_is_free("127.0.0.1", port):
+        return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def haproxy_ports() -> dict[str, str]:
+    """Where HAProxy shows its statistics and metrics."""
+    return {
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(usual_port(8404)),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(usual_port(9101)),
+    }
 
 
 def load_topology(path: Path, host: str, port: int) -> dict[str, Any]:

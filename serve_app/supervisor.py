@@ -45,13 +45,13 @@ class Supervisor:
 
         Raises ``SettingsError`` when the port is taken, the topology is wrong, or an application cannot start.
         """
-        from serve_app.cluster import Cluster, load_topology, require_port
+        from serve_app.cluster import Cluster, haproxy_ports, load_topology, require_port
 
         # Ray prints notices of its own to stdout, some of them alarming and meant for its developers.
         quiet = contextlib.redirect_stdout(self._log("up.out"))
         with _only_one(self._run / "up.json", self._settings.port), self._signals(), quiet:
             require_port(self._settings.host, self._settings.port)
-            export(serving_environment(self._store.home))
+            export({**serving_environment(self._store.home), **haproxy_ports()})
             ensure_ray_token()
             topology = load_topology(self._topology_file, self._settings.host, self._settings.port)
             cluster = Cluster(self._run, self._store.logs_dir)
@@ -115,10 +115,10 @@ class Supervisor:
         self._tell("Redis: embedded, on a Unix socket")
 
     def _start_cluster(self, cluster: Any, topology: dict[str, Any]) -> None:
-        from serve_app.cluster import dashboard_port
+        from serve_app.cluster import usual_port
 
         self._tell("Starting Ray" + ("" if find_haproxy() else " (no HAProxy for this platform: Serve's own proxy)"))
-        self.dashboard = dashboard_port()
+        self.dashboard = usual_port(8265)
         try:
             cluster.start(topology, self.dashboard)
         except Exception as error:

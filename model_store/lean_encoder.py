@@ -1,0 +1,147 @@
+"""The families' forward pass, written once for export: fewer and larger operations than the models' own modules make.
+
+Query, key and value are one product, attention is one operation of ONNX Runtime's, and all tokens of a batch are rows of
+one matrix. The weights are the model's own; ``model_store.export`` proves that the results are too.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Where a family keeps its modules; all but ``layers`` are relative to one layer."""
+
+    layers: str
+    query: str
+    key: str
+    value: str
+    attended: str
+    attention_norm: str
+    up: str
+    activation: str
+    down: str
+    output_norm: str
+
+
+_BERT = _Names(
+    layers="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    attended="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    up="intermediate.dense",
+    activation="intermediate.intermediate_act_fn",
+    down="output.dense",
+    output_norm="output.LayerNorm",
+)
+_DISTILBERT = _Names(
+    layers="transformer.layer",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    attended="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    up="ffn.lin1",
+    activation="ffn.activation",
+    down="ffn.lin2",
+    output_norm="output_layer_norm",
+)
+_MPNET = _Names(
+    layers="encoder.layer",
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    attended="attention.attn.o",
+    attention_norm="attention.LayerNorm",
+    up="intermediate.dense",
+    activation="intermediate.intermediate_act_fn",
+    down="output.dense",
+    output_norm="output.LayerNorm",
+)
+_FAMILIES = {"distilbert": _DISTILBERT, "mpnet": _MPNET}
+
+
+class LeanEncoder(torch.nn.Module):  # type: ignore[misc]
+    """``input_ids``, ``attention_mask`` (batch, length) -> last hidden state (batch, length, width)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        names = _FAMILIES.get(model.config.model_type, _BERT)
+        self.embeddings = model.embeddings
+        self.heads = model.config.num_attention_heads
+        self.width = model.config.hidden_size
+        self.layers = torch.nn.ModuleList(_Layer(layer, names) for layer in model.get_submodule(names.layers))
+        self._position_bias = getattr(getattr(model, "encoder", None), "compute_position_bias", None)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        batch, length = input_ids.shape[0], input_ids.shape[1]
+        embedded = self.embeddings(input_ids=input_ids)
+        mask = attention_mask.to(torch.int32)
+        bias = self._position_bias(embedded[:1]) if self._position_bias else None
+        states = embedded.reshape(-1, self.width)
+        for layer in self.layers:
+            projected = layer.projection(states).view(batch, length, 3 * self.width)
+            query, key, value = projected.split(self.width, dim=2)
+            mixed = _Attention.apply(query, key, value, mask, bias, self.heads)
+            states = layer(states, mixed.reshape(-1, self.width))
+        return states.view(batch, length, self.width)
+
+
+class _Attention(torch.autograd.Function):  # type: ignore[misc]
+    """Becomes ``com.microsoft.MultiHeadAttention`` (batch, length, width); torch only ever traces its shape.
+
+    ``mask``: (batch, length), 1 for real tokens; ``bias``: (1, heads, length, length) or None.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any, mask: Any, bias: Any, heads: int) -> Any:
+        return query.clone()
+
+    @staticmethod
+    def symbolic(graph: Any, query: Any, key: Any, value: Any, mask: Any, bias: Any, heads: int) -> Any:
+        nothing = graph.op("prim::Constant")
+        nothing.setType(torch._C.OptionalType.ofTensor())
+        extra = [] if _is_none(bias) else [bias]
+        mixed = graph.op(
+            "com.microsoft::MultiHeadAttention", query, key, value, nothing, mask, *extra, num_heads_i=heads
+        )
+        mixed.setType(query.type())
+        return mixed
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or isinstance(value.type(), torch._C.NoneType)
+
+
+class _Layer(torch.nn.Module):  # type: ignore[misc]
+    """One transformer layer over (batch * length, width) states."""
+
+    def __init__(self, layer: Any, names: _Names) -> None:
+        super().__init__()
+        self.projection = _joined(
+            layer.get_submodule(names.query), layer.get_submodule(names.key), layer.get_submodule(names.value)
+        )
+        self.attended = layer.get_submodule(names.attended)
+        self.attention_norm = layer.get_submodule(names.attention_norm)
+        self.up = layer.get_submodule(names.up)
+        self.activation = layer.get_submodule(names.activation)
+        self.down = layer.get_submodule(names.down)
+        self.output_norm = layer.get_submodule(names.output_norm)
+
+    def forward(self, states: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """``mixed``: what attention made of ``projection(states)``."""
+        states = self.attention_norm(self.attended(mixed) + states)
+        return self.output_norm(self.down(self.activation(self.up(states))) + states)
+
+
+def _joined(*parts: Any) -> torch.nn.Linear:
+    """One linear layer with the outputs of several side by side."""
+    joined = torch.nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
+    with torch.no_grad():
+        joined.weight.copy_(torch.cat([part.weight for part in parts]))
+        joined.bias.copy_(torch.cat([part.bias for part in parts]))
+    return joined
