@@ -1,11 +1,12 @@
 # Two commands are enough: `make serve` and `make test`. `make help` lists the rest.
-PORT ?= 8000
-HOST ?= 127.0.0.1
 VENV ?= .venv
+# make serve PORT=9000; otherwise MUSTER_PORT and MUSTER_HOST decide.
+PORT ?=
 TORCH ?= torch==2.13.0
 # The first Python from 3.11 to 3.13 that works; PYTHON=... overrides.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -15,9 +16,10 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Muster needs Python 3.11, 3.12 or 3.13 on the PATH, or PYTHON=/path/to/python3."; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Muster needs Python 3.11, 3.12 or 3.13 with venv and ensurepip on the PATH," \
+		"or PYTHON=/path/to/python3."; exit 2; }
 	@echo "Making the environment in $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 # A stamp is newer than its lock file once everything in it is installed. Hashes are checked; --no-deps because the
 # lock is complete. torch comes by itself: see deploy/excluded-packages.txt.
@@ -38,7 +40,7 @@ install: $(VENV)/.installed ## Make the environment from the lock file
 install-dev: $(VENV)/.installed-dev ## The same with the tools for tests and checks
 
 serve: install ## Start Muster on PORT (default 8000); Ctrl-C stops it
-	@exec $(BIN)/muster up --host $(HOST) --port $(PORT)
+	@exec $(BIN)/muster up $(if $(PORT),--port $(PORT))
 
 test: install-dev ## Run all tests
 	@$(BIN)/python -m pytest

@@ -36,6 +36,12 @@ def _keep_identity(uid: int, gid: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
+def may_limit_memory() -> bool:
+    """Whether this user may make a control group here."""
+    folder = _CGROUPS if (_CGROUPS / "cgroup.controllers").exists() else _CGROUPS / "memory"
+    return os.access(folder, os.W_OK)
+
+
 def limit_memory(limit: int) -> Path:
     """Put this process and its children into a control group with ``limit`` bytes. Raises ``OSError`` where forbidden."""
     if (_CGROUPS / "cgroup.controllers").exists():

@@ -18,7 +18,7 @@ from typing import Any, Self
 import psutil
 
 from model_store.settings import load_settings
-from serve_app.environment import runtime_dir
+from serve_app.environment import runtime_path
 
 START_TIMEOUT_S = 600
 
@@ -114,7 +114,7 @@ class Server:
     @property
     def runtime(self) -> Path:
         """The folder of its sockets and of Ray's session."""
-        return runtime_dir(self.home)
+        return runtime_path(self.home)
 
     @property
     def dashboard(self) -> str:

@@ -6,10 +6,11 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ray import serve
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -19,7 +20,7 @@ from deployments.errors import ModelNotReady, Overloaded
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
-STATES_S = 1.0
+STATES_S, CONTROLLER_S = 1.0, 5.0
 
 
 class HandleTransport:
@@ -88,6 +89,7 @@ class ServeFleet:
         self._states: dict[str, ModelState] = {}
         self._asked = -math.inf
         self._asking = asyncio.Lock()
+        self._question: asyncio.Future[Any] | None = None
 
     async def call(
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
@@ -98,10 +100,23 @@ class ServeFleet:
         """Asked of the controller when somebody wants to know, and kept for ``STATES_S``."""
         async with self._asking:
             if time.monotonic() - self._asked > STATES_S:
-                status = await asyncio.to_thread(serve.status)
-                self._states = {name: _state(application) for name, application in status.applications.items()}
+                self._states = await self._ask()
                 self._asked = time.monotonic()
         return self._states
+
+    async def _ask(self) -> dict[str, ModelState]:
+        """The controller's word; while it does not answer (it is restarted by itself), every application is unknown."""
+        if self._question is None or self._question.done():
+            # One question at a time, kept over a caller's time-out: its thread cannot be stopped.
+            self._question = asyncio.ensure_future(asyncio.to_thread(serve.status))
+        try:
+            status = await asyncio.wait_for(asyncio.shield(self._question), CONTROLLER_S)
+        except (TimeoutError, RayError, RayServeException):
+            silent = ModelState("failed", "Serve's controller does not answer")
+            return {
+                name: replace(state, state=silent.state, reason=silent.reason) for name, state in self._states.items()
+            }
+        return {name: _state(application) for name, application in status.applications.items()}
 
     def _dispatcher(self, application: str) -> Dispatcher:
         if application not in self._dispatchers:

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -24,6 +24,12 @@ class StoreSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MUSTER_", frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=default_home)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        """The same folder from every directory that a command or a replica may run in."""
+        return home.expanduser().resolve()
 
     @property
     def store_dir(self) -> Path:

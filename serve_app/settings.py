@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     default_deadline_ms: int = Field(30_000, ge=1, le=300_000, description="Deadline of a request that names none.")
     max_deadline_ms: int = Field(300_000, ge=1, le=300_000, description="Longest deadline a client may ask for.")
     ready_roles: Names = Field(("embedding",), description="Roles whose models must answer before /readiness says so.")
-    access_log: Path | None = Field(None, description="File of the access log. Unset: standard error.")
+    access_log: Path | None = Field(
+        None, description="File of the access log. Unset: logs/access.log of the data folder."
+    )
 
     @field_validator("allowed_hosts", "allowed_origins", "ready_roles", mode="before")
     @classmethod

@@ -1,12 +1,10 @@
 """What ``muster up`` does: prepare the store, start Redis, Ray and Serve, watch them, and stop them in reverse order.
 
-Everything it starts dies with it: Ray's processes share its fate, Redis asks the kernel for a signal when its parent
-goes, and what HAProxy leaves is swept here and at the next start.
+Everything it starts dies with it: Ray's processes share its fate, Redis and the preparing children ask the kernel for a
+signal when their parent goes, and what HAProxy leaves is swept here and at the next start.
 """
 
 import contextlib
-import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -16,18 +14,39 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TextIO
+from types import FrameType
+from typing import Any
 
+from model_store.errors import MusterError
 from model_store.settings import StoreSettings
 from serve_app.environment import ensure_ray_token, export, find_haproxy, runtime_dir, serving_environment
 from serve_app.errors import SettingsError
+from serve_app.instance import only_one, write_state
+from serve_app.processes import die_with_parent
 from serve_app.redis_server import RedisServer, find_redis
 from serve_app.settings import Settings
 
 Tell = Callable[[str], None]
 READY_TIMEOUT_S = 300
-WATCH_S = 0.5
+WATCH_S, CLUSTER_EVERY, SILENCE_S = 0.5, 10, 60.0
+"""Redis is looked at every ``WATCH_S`` seconds, Serve every ``CLUSTER_EVERY`` of those looks."""
+
+
+class PreparationFailed(MusterError):
+    """A child that prepares the store failed; ``code`` is its exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, code)
+        self.message, self.code = message, code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Interrupted(Exception):
+    """A signal asked to stop while something was waited for."""
 
 
 class Supervisor:
@@ -38,66 +57,70 @@ class Supervisor:
         self._run = runtime_dir(store.home)
         self._stop = threading.Event()
         self._redis: RedisServer | None = None
+        self._child: subprocess.Popen[str] | None = None
+        self._gateway_failure = ""
         self.dashboard = 0
 
+    @property
+    def url(self) -> str:
+        return f"http://{self._settings.host}:{self._settings.port}"
+
     def run(self, announce: Callable[[], None]) -> None:
-        """Start, call ``announce`` when all applications answer, stay until a signal comes, stop.
+        """Start, call ``announce`` when the applications answer, stay until a signal comes, stop.
 
-        Raises ``SettingsError`` when the port is taken, the topology is wrong, or an application cannot start.
+        Raises ``SettingsError`` when the port is taken, the topology is wrong, or the gateway cannot start, and
+        ``PreparationFailed`` when the store cannot be filled.
         """
-        from serve_app.cluster import Cluster, haproxy_ports, load_topology, require_port
+        from serve_app.cluster import Cluster, haproxy_ports, load_topology, require_port, usual_port
 
-        # Ray prints notices of its own to stdout, some of them alarming and meant for its developers.
-        quiet = contextlib.redirect_stdout(self._log("up.out"))
-        with _only_one(self._run / "up.json", self._settings.port), self._signals(), quiet:
+        with only_one(self._run) as lock, self._signals(), self._quiet():
             require_port(self._settings.host, self._settings.port)
-            export({**serving_environment(self._store.home), **haproxy_ports()})
+            bind = {"MUSTER_BIND": self._settings.host}
+            export({**serving_environment(self._store.home), **haproxy_ports(), **bind})
             ensure_ray_token()
             topology = load_topology(self._topology_file, self._settings.host, self._settings.port)
             cluster = Cluster(self._run, self._store.logs_dir)
             cluster.sweep()
+            self.dashboard = usual_port(8265)
+            write_state(lock, pid=os.getpid(), port=self._settings.port, dashboard=self.dashboard)
             try:
                 self._prepare()
                 self._start_redis()
                 self._start_cluster(cluster, topology)
                 announce()
-                self._watch()
+                self._watch(cluster)
             except Interrupted:
                 pass
             finally:
                 self._shut_down(cluster)
 
-    def _log(self, name: str) -> TextIO:
-        self._store.logs_dir.mkdir(parents=True, exist_ok=True)
-        return (self._store.logs_dir / name).open("w", buffering=1)
-
     # -- starting --------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         """Adopt the starter models and train the skill models when they are missing; nothing else is ever repeated."""
-        self._child("models", "adopt", "--starter")
-        self._child("skills", "train", "--if-missing")
+        self._run_child("models", "adopt", "--starter")
+        self._run_child("skills", "train", "--if-missing")
 
-    def _child(self, *arguments: str) -> None:
+    def _run_child(self, *arguments: str) -> None:
         # A child of its own: torch and xgboost must not stay in this process's memory for as long as it serves.
-        process = subprocess.Popen(
+        self._child = child = subprocess.Popen(
             [sys.executable, "-m", "serve_app.cli.main", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         last = ""
-        try:
-            for line in process.stdout or ():
-                last = line.strip() or last
-                self._tell(line.strip())
-            if process.wait() != 0:
-                raise SettingsError(last or f"muster {' '.join(arguments)} failed.")
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+        for line in child.stdout or ():
+            last = line.strip() or last
+            self._tell(line.strip())
+        code = child.wait()
+        self._child = None
+        if self._stop.is_set():
+            raise Interrupted
+        if code != 0:
+            raise PreparationFailed(last.removeprefix("muster: ") or f"muster {' '.join(arguments)} failed.", code)
 
     def _start_redis(self) -> None:
         if self._settings.redis_url is not None:
@@ -115,10 +138,7 @@ class Supervisor:
         self._tell("Redis: embedded, on a Unix socket")
 
     def _start_cluster(self, cluster: Any, topology: dict[str, Any]) -> None:
-        from serve_app.cluster import usual_port
-
         self._tell("Starting Ray" + ("" if find_haproxy() else " (no HAProxy for this platform: Serve's own proxy)"))
-        self.dashboard = usual_port(8265)
         try:
             cluster.start(topology, self.dashboard)
         except Exception as error:
@@ -129,46 +149,66 @@ class Supervisor:
         self._catch()
         self._tell("Ray is up; starting the applications")
         wanted = {application["name"] for application in topology["applications"]}
-        shown: dict[str, str] = {}
+        settled: set[str] = set()
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while wanted - {name for name, state in shown.items() if state == "RUNNING"} or not self._answers():
+        while wanted - settled or not self._answers():
             self._pause(0.25)
-            for name, status in cluster.states().items():
-                self._show(name, status, shown)
-            if time.monotonic() > deadline:
-                raise SettingsError(
-                    f"The applications did not start in {READY_TIMEOUT_S} s; see {self._store.logs_dir}."
-                )
+            # The controller may be too busy to answer at first; only the deadline decides.
+            with contextlib.suppress(Exception):
+                for name, status in cluster.states().items():
+                    self._settle(name, status, settled)
+            if time.monotonic() > deadline or self._gateway_failure:
+                reason = self._gateway_failure or f"{', '.join(sorted(wanted - settled))} did not start in time"
+                raise SettingsError(f"{reason}; see {self._store.logs_dir}.")
 
-    def _show(self, name: str, status: Any, shown: dict[str, str]) -> None:
+    def _settle(self, name: str, status: Any, settled: set[str]) -> None:
+        """Tell of an application that is up, or that failed. One model's failure does not take the rest down."""
         state = str(status.status.value)
-        if shown.get(name) == state:
+        if name in settled or state not in ("RUNNING", "DEPLOY_FAILED"):
             return
-        shown[name] = state
+        settled.add(name)
         if state == "RUNNING":
             self._tell(f"{name}: ready")
-        elif state == "DEPLOY_FAILED":
-            reason = next((d.message for d in status.deployments.values() if d.message), status.message)
-            raise SettingsError(f"{name} could not start: {_last_line(reason)}")
+            return
+        reason = next((d.message for d in status.deployments.values() if d.message), status.message)
+        failure = f"{name} could not start: {_last_line(reason)}"
+        self._tell(failure)
+        if name == "gateway":
+            self._gateway_failure = failure
 
     def _answers(self) -> bool:
+        host = "127.0.0.1" if self._settings.host == "0.0.0.0" else self._settings.host  # noqa: S104 - compared, not bound
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310 - our own address
+            with urllib.request.urlopen(f"http://{host}:{self._settings.port}/health", timeout=2) as answer:
                 return int(answer.status) == 200
-        except (urllib.error.URLError, OSError):
+        except (urllib.error.URLError, OSError, HTTPException):
             return False
-
-    @property
-    def url(self) -> str:
-        return f"http://{self._settings.host}:{self._settings.port}"
 
     # -- watching and stopping -------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
+    def _watch(self, cluster: Any) -> None:
+        """Until a signal comes: keep Redis alive, and give up when Serve has gone for good."""
+        silent_since: float | None = None
+        looks = 0
         while True:
             self._pause(WATCH_S)
-            if self._redis is not None and self._redis.revive():
+            self._keep_redis()
+            looks += 1
+            if looks % CLUSTER_EVERY:
+                continue
+            silent_since = None if cluster.answers() else silent_since or time.monotonic()
+            if silent_since is not None and time.monotonic() - silent_since > SILENCE_S:
+                raise SettingsError(f"Ray Serve has stopped answering; see {self._store.logs_dir}.")
+
+    def _keep_redis(self) -> None:
+        if self._redis is None:
+            return
+        try:
+            if self._redis.revive():
                 self._tell("Redis had died and was started again")
+        except SettingsError as error:
+            # Everything that needs no stored data goes on; the next look tries again.
+            self._tell(str(error))
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -179,6 +219,13 @@ class Supervisor:
         if self._redis is not None:
             self._redis.stop()
         self._tell("Stopped")
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Ray prints notices of its own to stdout, some alarming and meant for its developers: they go to a log."""
+        self._store.logs_dir.mkdir(parents=True, exist_ok=True)
+        with (self._store.logs_dir / "up.out").open("w", buffering=1) as log, contextlib.redirect_stdout(log):
+            yield
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -192,54 +239,14 @@ class Supervisor:
 
     def _catch(self) -> dict[signal.Signals, Any]:
         caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        return {number: signal.signal(number, lambda *_: self._stop.set()) for number in caught}
+        return {number: signal.signal(number, self._asked_to_stop) for number in caught}
 
-
-class Interrupted(Exception):
-    """A signal asked to stop while something was waited for."""
+    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+        if self._child is not None:
+            self._child.terminate()
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"
-
-
-@contextlib.contextmanager
-def _only_one(file: Path, port: int) -> Iterator[None]:
-    """Hold the lock that makes this the only Muster of its data folder, and say in it who holds it."""
-    with file.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not file.exists():
-                # The one before us was just leaving and took the file away.
-                raise BlockingIOError
-        except OSError:
-            running = read_state(file)
-            raise SettingsError(
-                f"Muster already runs with this data folder (process {running.get('pid')}, port {running.get('port')}). "
-                "Stop it with `muster down`, or set MUSTER_HOME to another folder."
-            ) from None
-        _write(lock, {"pid": os.getpid(), "port": port})
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                file.parent.rmdir()
-
-
-def _write(lock: TextIO, state: dict[str, int]) -> None:
-    lock.seek(0)
-    lock.truncate()
-    lock.write(json.dumps(state))
-    lock.flush()
-
-
-def read_state(file: Path) -> dict[str, int]:
-    """``{"pid", "port"}`` of the Muster that runs for this data folder; empty when none does."""
-    try:
-        state: dict[str, int] = json.loads(file.read_text() or "{}")
-        os.kill(state["pid"], 0)
-    except (OSError, ValueError, KeyError):
-        return {}
-    return state

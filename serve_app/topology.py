@@ -15,7 +15,7 @@ from serve_app.errors import SettingsError
 
 
 def check_topology(config: Mapping[str, Any]) -> None:
-    """Raises ``SettingsError`` naming every unknown key with its path and the nearest known one."""
+    """Raises ``SettingsError`` naming every unknown key with its path and the known ones."""
     from ray.serve.schema import ServeDeploySchema
 
     problems = list(_unknown(ServeDeploySchema, config, ""))

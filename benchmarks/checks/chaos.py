@@ -13,7 +13,7 @@ from benchmarks.load import Connection, Load, Outcome, embed_body
 from benchmarks.texts import Texts
 
 RATE = 20
-HEAL_TIMEOUT_S = 30
+HEAL_TIMEOUT_S, WARM_S = 30, 12
 
 
 def kill_replicas(
@@ -71,12 +71,19 @@ async def _shoot(replicas: Callable[[], list[psutil.Process]], kills: int, secon
         await asyncio.sleep(min(pause, 25))
         alive = await asyncio.to_thread(replicas)
         # A replica that is still loading its model is not serving yet; leave both alone until they are warm.
-        if len(alive) < wanted or any(time.time() - process.create_time() < 12 for process in alive):
+        if len(alive) < wanted or not all(_is_warm(process) for process in alive):
             pause = 1.0
             continue
         os.kill(alive[killed % len(alive)].pid, signal.SIGKILL)
         killed, pause = killed + 1, (until - time.perf_counter()) / (kills - killed + 1)
     return killed
+
+
+def _is_warm(process: psutil.Process) -> bool:
+    try:
+        return bool(time.time() - process.create_time() > WARM_S)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def kill_redis(port: int, redis: Callable[[], psutil.Process | None]) -> Verdict:
@@ -108,7 +115,7 @@ async def _redis_story(port: int, process: psutil.Process, verdict: Verdict) -> 
     verdict.figures |= {"healed after, s": healed, "status while away": record.status}
     verdict.require("features were stored before", stored.status == 200)
     verdict.require("stateless routes gave no 5xx", all(outcome.status == 200 for outcome in stateless))
-    verdict.require("stored data gave 503", record.status == 503)
+    verdict.require("stored data gave 503 with Retry-After", record.status == 503 and "retry-after" in record.headers)
     verdict.require("/health/detailed said degraded", b'"degraded"' in health.body)
     verdict.require("it healed by itself", healed is not None)
     verdict.require("stored data survived", back.status == 200)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from deployments.autoscaling import BACKLOG_METRIC
-from deployments.batching import BatchPolicy
+from deployments.batching import BatchPolicy, blame
 from deployments.cpu_gate import CpuGate
 from deployments.engines.boosting import BoostingEngine
 from deployments.host import EngineHost
@@ -86,8 +86,15 @@ class _Stage(abc.ABC):
         return replace(reply, pieces=[self._piece(p.inputs, a) for p, a in zip(call.pieces, reply.pieces, strict=True)])
 
     def _piece(self, rows: Sequence[Any], answer: PieceReply) -> PieceReply:
-        values = [None if v is None else self._one(row, v) for row, v in zip(rows, answer.values, strict=True)]
-        return replace(answer, values=values)
+        values: list[Any] = []
+        errors = dict(answer.errors)
+        for index, (row, value) in enumerate(zip(rows, answer.values, strict=True)):
+            try:
+                values.append(None if value is None else self._one(row, value))
+            except Exception as error:  # noqa: BLE001 - one student's defect must not fail the others of the call
+                values.append(None)
+                errors[index] = blame(error)
+        return replace(answer, values=values, errors=errors)
 
     @abc.abstractmethod
     def _one(self, row: Any, value: Any) -> Any:

@@ -4,6 +4,7 @@ import json as jsonlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -61,8 +62,8 @@ def infer(
     """Assess a student's skills from stored or given features."""
     from serve_app.cli.client import Client
 
-    body = {"features": jsonlib.loads(features.read_text())} if features else {}
-    path = f"/api/v1/infer/{student}" + (f"/{skill}" if skill else "")
+    body = {"features": _read_json(features)} if features else {}
+    path = "/api/v1/infer/" + "/".join(quote(part, safe="") for part in (student, skill) if part)
     answer = Client(url).post(path, body)
     if json:
         emit(answer)
@@ -86,6 +87,13 @@ def infer(
         print(f"\n{s['skill_type']}: {s['reasoning']['text']}")
     if any(s["synthetic_model"] for s in skills):
         say("\nThese models were trained on synthetic data: not for decisions about people.")
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return jsonlib.loads(file.read_text())
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is not JSON: {error}") from None
 
 
 def _texts(texts: list[str] | None, file: Path | None) -> list[str]:

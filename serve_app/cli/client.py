@@ -3,13 +3,13 @@
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from model_store.settings import load_settings as load_store_settings
 from serve_app.cli.output import Refused, Unreachable
-from serve_app.environment import runtime_dir
+from serve_app.instance import read_state
 from serve_app.settings import ClientSettings
-from serve_app.supervisor import read_state
 
 TIMEOUT_S = 310
 
@@ -37,7 +37,9 @@ class Client:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise Refused(_message(error)) from None
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except TimeoutError as error:
+            raise Unreachable(f"Muster at {self.url} did not answer in {TIMEOUT_S} s.") from error
+        except (urllib.error.URLError, OSError, ValueError, HTTPException) as error:
             raise Unreachable(
                 f"No Muster answers at {self.url}. Start one with `muster up` or `make serve`."
             ) from error
@@ -45,7 +47,7 @@ class Client:
 
 def local_url() -> str:
     """The address of the Muster that runs for this data folder, else the default one."""
-    port = read_state(runtime_dir(load_store_settings().home) / "up.json").get("port", 8000)
+    port = read_state(load_store_settings().home).get("port", 8000)
     return f"http://127.0.0.1:{port}"
 
 

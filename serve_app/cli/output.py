@@ -54,7 +54,10 @@ def guarded(run: Callable[[], None]) -> NoReturn:
         run()
     except MusterError as error:
         say(f"muster: {error}")
-        sys.exit(next((code for kind, code in _CODES if isinstance(error, kind)), FAILED))
+        # A child that prepared the store has told its own code.
+        own = getattr(error, "code", None)
+        known = next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+        sys.exit(own if isinstance(own, int) else known)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

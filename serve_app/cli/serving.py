@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.output import emit, flatten, say, table
+from serve_app.cli.output import Unreachable, emit, flatten, say, table
 
 
 class Scope(StrEnum):
@@ -77,18 +77,19 @@ def down() -> None:
     """Stop the Muster of this data folder and whatever an earlier one left."""
     from model_store.settings import load_settings as load_store_settings
     from serve_app.cluster import Cluster
-    from serve_app.environment import runtime_dir
-    from serve_app.supervisor import read_state
+    from serve_app.environment import runtime_path
+    from serve_app.instance import read_state
 
     store = load_store_settings()
-    run = runtime_dir(store.home)
-    running = read_state(run / "up.json")
+    running = read_state(store.home)
     if running:
         os.kill(running["pid"], signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while read_state(run / "up.json") and time.monotonic() < deadline:
+        while read_state(store.home):
+            if time.monotonic() > deadline:
+                raise Unreachable(f"Process {running['pid']} did not stop in {STOP_TIMEOUT_S} s; end it by hand.")
             time.sleep(0.2)
-    Cluster(run, store.logs_dir).sweep()
+    Cluster(runtime_path(store.home), store.logs_dir).sweep()
     say("Stopped." if running else "Nothing was running for this data folder.")
 
 
@@ -109,12 +110,16 @@ def status(json: JSON = False, url: URL = None) -> None:
 def environment() -> None:
     """Print what to export before `serve run` or `serve deploy`: eval "$(muster env)"."""
     from model_store.settings import load_settings as load_store_settings
-    from serve_app.environment import ensure_ray_token, runtime_dir, serving_environment
+    from serve_app.environment import ensure_ray_token, runtime_path, serving_environment
+    from serve_app.instance import read_state
 
     home = load_store_settings().home
     ensure_ray_token()
-    variables = serving_environment(home)
-    socket = runtime_dir(home) / "redis.sock"
+    # A folder of its own: the HAProxy of `serve run` is not the one of `muster up`.
+    variables = serving_environment(home, folder="s")
+    if running := read_state(home):
+        variables["RAY_DASHBOARD_ADDRESS"] = f"http://127.0.0.1:{running['dashboard']}"
+    socket = runtime_path(home) / "redis.sock"
     if socket.exists():
         variables["MUSTER_REDIS_URL"] = f"unix://{socket}"
     for name, value in sorted(variables.items()):

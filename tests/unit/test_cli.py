@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from serve_app.environment import runtime_dir, serving_environment
-from serve_app.supervisor import read_state
+from serve_app.errors import SettingsError
+from serve_app.instance import only_one, read_state, write_state
 
 HEAVY = ("ray", "torch", "transformers", "xgboost", "onnxruntime", "fastapi", "numpy", "sentence_transformers")
 
@@ -90,10 +91,14 @@ def test_the_runtime_folder_is_short_private_and_the_same_for_everybody_of_a_dat
         folder.rmdir()
 
 
-def test_a_state_file_of_a_dead_process_counts_as_nothing(tmp_path):
-    file = tmp_path / "up.json"
-    assert read_state(file) == {}
-    file.write_text('{"pid": 999999999, "port": 8000}')
-    assert read_state(file) == {}
-    file.write_text(json.dumps({"pid": os.getpid(), "port": 8000}))
-    assert read_state(file)["port"] == 8000
+def test_only_the_lock_says_that_a_muster_runs(tmp_path):
+    folder = runtime_dir(tmp_path)
+    (folder / "up.json").write_text(json.dumps({"pid": os.getpid(), "port": 1}))
+    assert read_state(tmp_path) == {}, "a file that a killed Muster left is nobody's lock"
+    with only_one(folder) as lock:
+        write_state(lock, pid=os.getpid(), port=8123, dashboard=8265)
+        assert read_state(tmp_path)["port"] == 8123
+        with pytest.raises(SettingsError, match="8123"), only_one(folder):
+            pass
+    assert read_state(tmp_path) == {}
+    assert not folder.exists()
