@@ -70,11 +70,19 @@ class Batcher:
     # -- what callers use ------------------------------------------------------------------------------------------
 
     async def submit(
-        self, items: Sequence[Prepared], lane: Lane, deadline: float, request_id: str = "", *, bounded: bool = True
+        self,
+        items: Sequence[Prepared],
+        lane: Lane,
+        deadline: float,
+        request_id: str = "",
+        *,
+        age_s: float = 0.0,
+        bounded: bool = True,
     ) -> Group:
         """Queue items and wait until each has an outcome: a value, or the exception in its place.
 
-        ``deadline`` is an instant of the batcher's clock. Raises ``Overloaded`` when the queue has no room (never when
+        ``deadline`` is an instant of the batcher's clock; ``age_s``: how long the request has waited elsewhere, which
+        counts for its share and its reported queue time. Raises ``Overloaded`` when the queue has no room (never when
         not ``bounded``) and ``DeadlineExceeded`` when the deadline has passed already. When the awaiting task is
         cancelled, its items leave the queue.
         """
@@ -90,7 +98,7 @@ class Batcher:
             return group
         self._groups.setdefault(request_id, set()).add(group)
         for index, item in enumerate(items):
-            self._enqueue(item, group, index, lane)
+            self._enqueue(item, group, index, lane, age_s)
         self._ensure_loop()
         self._wake.set()
         timer = loop.call_later(max(0.0, deadline - self._clock()), self._abandon, group, DeadlineExceeded())
@@ -146,11 +154,11 @@ class Batcher:
         if queued and queued + cost > self._policy.max_queued_cost:
             raise Overloaded(max(0.1, self.backlog_s()))
 
-    def _enqueue(self, item: Prepared, group: Group, index: int, lane: Lane) -> None:
+    def _enqueue(self, item: Prepared, group: Group, index: int, lane: Lane, age_s: float) -> None:
         entry = self._in_flight.get(item.key) if item.key is not None else None
         if entry is None:
             self._sequence += 1
-            entry = Entry(item, self._clock(), self._sequence, lane)
+            entry = Entry(item, self._clock() - age_s, self._sequence, lane)
             self._lanes.add(entry)
             if item.key is not None:
                 self._in_flight[item.key] = entry

@@ -18,9 +18,11 @@ from deployments.call import Answer, CallContext, Lane
 from deployments.errors import DeadlineExceeded, EngineFault, ModelNotReady, Overloaded, PoisonousItem
 from deployments.pending import Line, PendingRequest, Slice
 from deployments.retry_budget import RetryBudget
-from deployments.wire import Call, Piece, ReplicaDied, Reply, Transport
+from deployments.wire import Call, ReplicaDied, Reply, Transport
 
 LANES: tuple[Lane, Lane] = ("interactive", "bulk")
+HOPELESS = 2.0
+"""Predicted seconds of work over the seconds left, from which on a request is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class Dispatcher:
         ahead = self.waiting_s("interactive") + (self.waiting_s("bulk") if context.lane == "bulk" else 0.0)
         wait = ahead + self._replica_backlog_s if ahead else 0.0
         work = hint * self._seconds_per_hint / self._transport.replicas()
-        if wait and wait + work > context.remaining():
+        # A prediction may be off by a factor; only what is hopeless is refused, the deadline judges the rest.
+        if wait and wait + work > HOPELESS * context.remaining():
             raise Overloaded(math.ceil(wait + work - context.remaining()) or 1)
         if self.waiting_items() and self.waiting_items() + items > self._policy.max_items:
             raise Overloaded(max(1.0, math.ceil(self.waiting_s())))
@@ -167,10 +170,7 @@ class Dispatcher:
             self._pump()
 
     async def _exchange(self, lane: Lane, slices: list[Slice]) -> Reply:
-        pieces = [
-            Piece(piece.request.id, piece.inputs(), piece.request.options, piece.request.context.remaining())
-            for piece in slices
-        ]
+        pieces = [piece.wire() for piece in slices]
         call = Call(lane, pieces, self._sender, self.waiting_s())
         patience = max(piece.remaining_s for piece in pieces)
         return await asyncio.wait_for(self._transport.send(call), max(0.001, patience))

@@ -116,7 +116,9 @@ class EngineHost:
         try:
             items = [item for item in prepared if isinstance(item, Prepared)]
             deadline = started + piece.remaining_s
-            group = await self.batcher.submit(items, lane, deadline, piece.request_id, bounded=bounded)
+            group = await self.batcher.submit(
+                items, lane, deadline, piece.request_id, age_s=piece.age_s, bounded=bounded
+            )
         except MusterError as error:
             return _refused(len(piece.inputs), error)
         outcomes = iter(group.outcomes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.call import Answer, CallContext, Timing
-from deployments.wire import PieceReply
+from deployments.wire import Piece, PieceReply
 from model_store.errors import MusterError
 
 
@@ -25,6 +25,7 @@ class PendingRequest:
         # a request of another gateway process.
         self.id = f"{context.request_id}#{secrets.token_hex(8)}"
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.allowed_s = context.remaining()
         self.settled = not inputs
         self.sent = False
         self._missing = len(inputs)
@@ -96,6 +97,12 @@ class Slice:
     hint: int
     alone: bool = False
     deaths: int = 0
+
+    def wire(self) -> Piece:
+        """What travels."""
+        request = self.request
+        remaining = request.context.remaining()
+        return Piece(request.id, self.inputs(), request.options, remaining, request.allowed_s - remaining)
 
     def inputs(self) -> list[Any]:
         return [self.request.inputs[index] for index in self.indices]

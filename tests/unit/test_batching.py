@@ -310,7 +310,7 @@ def test_a_lone_interactive_item_waits_for_the_running_batch_only(backlog, arriv
 def test_under_endless_interactive_load_bulk_gets_its_share_and_no_more():
     async def scenario():
         engine = TimedEngine()
-        batcher = batcher_of(engine, budget=64, age_limit_s=1e9)
+        batcher = batcher_of(engine, budget=64, age_limit_s=1e9, bulk_share=0.35, bulk_share_aged=0.6)
         bulk = submitting(batcher, [text % 10 for text in range(1_000)], "bulk")
 
         async def client():
