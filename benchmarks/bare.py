@@ -20,7 +20,8 @@ def bare_engine() -> Any:
     """The engine that the replicas run, without a server around it."""
     from deployments.engines.encoders import load_encoder
 
-    engine = load_encoder(stored_model(), load_settings())
+    # At its best: alone on the machine, spinning between operators pays.
+    engine = load_encoder(stored_model(), load_settings().model_copy(update={"spin": True}))
     engine.warm()
     return engine
 

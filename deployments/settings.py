@@ -31,7 +31,7 @@ class DeploymentSettings(BaseSettings):
 
     threads: int = Field(default_factory=cores, ge=1)
     token_budget: int = Field(default=512, ge=1)
-    spin: bool = True
+    spin: bool = False
     gate_dir: Path = Field(default_factory=default_gate_dir)
     redis_url: SecretStr | None = None
 

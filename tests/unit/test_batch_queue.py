@@ -202,7 +202,8 @@ def test_between_interactive_items_bulk_does_a_bounded_amount_of_work(interactiv
         lanes.account("interactive", cost)
         most = max(most, bulk_before)
     # Credit stops growing at the budget, plus what one interactive batch earns, plus the batch that overdraws it.
-    assert most <= policy.budget * (2 + 0.6 / 0.4)
+    share = policy.bulk_share_aged
+    assert most <= policy.budget * (2 + share / (1 - share))
 
 
 def test_a_promoted_entry_changes_lanes_queued_or_not():
@@ -220,7 +221,7 @@ def test_a_promoted_entry_changes_lanes_queued_or_not():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"bulk_share": 0.0}, {"bulk_share_aged": 1.0}, {"bulk_share": 0.7}, {"age_limit_s": 0.0}]
+    "wrong", [{"bulk_share": 0.0}, {"bulk_share_aged": 1.0}, {"bulk_share": 0.9}, {"age_limit_s": 0.0}]
 )
 def test_shares_that_would_stop_the_batcher_are_refused(wrong):
     with pytest.raises(ValueError, match=r"Shares|age limit"):
