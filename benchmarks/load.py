@@ -55,7 +55,8 @@ class Connection:
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         head = f"{method} {path} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
         try:
-            if self._writer is None or self._writer.is_closing():
+            # As every HTTP client does: an idle connection that the server has closed meanwhile is not used again.
+            if self._reader is None or self._writer is None or self._writer.is_closing() or self._reader.at_eof():
                 self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=2**22)
             # Latin-1, so that a test can put any byte into a header.
             self._writer.write(head.encode("latin-1") + body)
