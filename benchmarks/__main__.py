@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.bare import as_in_replicas
 from benchmarks.checks import assessment, fairness, footprint, speed
 from benchmarks.checks.verdict import Verdict
 from benchmarks.load import Connection, Outcome, closed_loop, embed_body
@@ -26,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of the speed table")
     rounds = parser.parse_args().rounds
+    as_in_replicas()
     with scratch_home():
         page = measure(rounds)
     RESULTS.write_text("\n".join(page))

@@ -1,6 +1,8 @@
 """The two things that serving is compared with, in this process: the bare engine, and SentenceTransformer.encode."""
 
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +10,16 @@ from typing import Any
 from deployments.settings import load_settings
 from model_store.settings import load_settings as load_store_settings
 from model_store.store import ModelStore, StoredModel
+from serve_app.environment import THROUGHPUT
 
 KEY = "all-minilm-l6-v2"
+
+
+def as_in_replicas() -> None:
+    """Start this process again with the C library settings that replicas run with, which it reads only at its start."""
+    settings = {"GLIBC_TUNABLES": THROUGHPUT["GLIBC_TUNABLES"]}
+    if not settings.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **settings})
 
 
 def stored_model() -> StoredModel:
@@ -20,8 +30,7 @@ def bare_engine() -> Any:
     """The engine that the replicas run, without a server around it."""
     from deployments.engines.encoders import load_encoder
 
-    # At its best: alone on the machine, spinning between operators pays.
-    engine = load_encoder(stored_model(), load_settings().model_copy(update={"spin": True}))
+    engine = load_encoder(stored_model(), load_settings())
     engine.warm()
     return engine
 

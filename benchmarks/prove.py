@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.bare import as_in_replicas
 from benchmarks.checks import assessment, chaos, counters, fairness, footprint, fuzz, hostile, quality, speed
 from benchmarks.checks.verdict import Verdict
 from benchmarks.isolation import limit_memory, may_limit_memory, only_loopback
@@ -34,6 +35,7 @@ CHECKS = ("quality", "speed", "assessment", "fairness", "chaos", "hostile", "cou
 def main() -> None:
     """Run the chosen checks and exit with their verdict."""
     arguments = _arguments()
+    as_in_replicas()
     if arguments.isolated:
         only_loopback()
     if arguments.memory_limit:

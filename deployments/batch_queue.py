@@ -25,8 +25,8 @@ class BatchPolicy:
     padded: bool = True
     slack: int = 16
     max_queued_cost: int = 262_144
-    bulk_share: float = 0.55
-    bulk_share_aged: float = 0.7
+    bulk_share: float = 0.6
+    bulk_share_aged: float = 0.75
     age_limit_s: float = 10.0
 
     def __post_init__(self) -> None:

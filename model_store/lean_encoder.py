@@ -1,7 +1,7 @@
 """The families' forward pass, written once for export: fewer and larger operations than the models' own modules make.
 
-Query, key and value are one product, attention is one operation of ONNX Runtime's, and all tokens of a batch are rows of
-one matrix. The weights are the model's own; ``model_store.export`` proves that the results are too.
+Attention with its projections is one operation of ONNX Runtime's, and for the rest of a layer all tokens of a batch are
+rows of one matrix. The weights are the model's own; ``model_store.export`` proves that the results are too.
 """
 
 from dataclasses import dataclass
@@ -84,32 +84,31 @@ class LeanEncoder(torch.nn.Module):  # type: ignore[misc]
         bias = self._position_bias(embedded[:1]) if self._position_bias else None
         states = embedded.reshape(-1, self.width)
         for layer in self.layers:
-            projected = layer.projection(states).view(batch, length, 3 * self.width)
-            query, key, value = projected.split(self.width, dim=2)
-            mixed = _Attention.apply(query, key, value, mask, bias, self.heads)
+            mixed = _Attention.apply(
+                states.view(batch, length, self.width), layer.projection, layer.projection_bias, mask, bias, self.heads
+            )
             states = layer(states, mixed.reshape(-1, self.width))
         return states.view(batch, length, self.width)
 
 
 class _Attention(torch.autograd.Function):  # type: ignore[misc]
-    """Becomes ``com.microsoft.MultiHeadAttention`` (batch, length, width); torch only ever traces its shape.
+    """Becomes ``com.microsoft.Attention``, (batch, length, width) to the same; torch only ever traces its shape.
 
-    ``mask``: (batch, length), 1 for real tokens; ``bias``: (1, heads, length, length) or None.
+    ``weights``, ``offsets``: (width, 3 * width) and (3 * width,), queries, keys and values side by side; ``mask``:
+    (batch, length), 1 for real tokens; ``bias``: (1, heads, length, length) or None.
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any, mask: Any, bias: Any, heads: int) -> Any:
-        return query.clone()
+    def forward(ctx: Any, states: Any, weights: Any, offsets: Any, mask: Any, bias: Any, heads: int) -> Any:
+        return states.clone()
 
     @staticmethod
-    def symbolic(graph: Any, query: Any, key: Any, value: Any, mask: Any, bias: Any, heads: int) -> Any:
+    def symbolic(graph: Any, states: Any, weights: Any, offsets: Any, mask: Any, bias: Any, heads: int) -> Any:
         nothing = graph.op("prim::Constant")
         nothing.setType(torch._C.OptionalType.ofTensor())
-        extra = [] if _is_none(bias) else [bias]
-        mixed = graph.op(
-            "com.microsoft::MultiHeadAttention", query, key, value, nothing, mask, *extra, num_heads_i=heads
-        )
-        mixed.setType(query.type())
+        extra = [] if _is_none(bias) else [nothing, bias]
+        mixed = graph.op("com.microsoft::Attention", states, weights, offsets, mask, *extra, num_heads_i=heads)
+        mixed.setType(states.type())
         return mixed
 
 
@@ -122,9 +121,9 @@ class _Layer(torch.nn.Module):  # type: ignore[misc]
 
     def __init__(self, layer: Any, names: _Names) -> None:
         super().__init__()
-        self.projection = _joined(
-            layer.get_submodule(names.query), layer.get_submodule(names.key), layer.get_submodule(names.value)
-        )
+        parts = [layer.get_submodule(name) for name in (names.query, names.key, names.value)]
+        self.projection = _frozen(torch.cat([part.weight for part in parts]).t())
+        self.projection_bias = _frozen(torch.cat([part.bias for part in parts]))
         self.attended = layer.get_submodule(names.attended)
         self.attention_norm = layer.get_submodule(names.attention_norm)
         self.up = layer.get_submodule(names.up)
@@ -133,15 +132,10 @@ class _Layer(torch.nn.Module):  # type: ignore[misc]
         self.output_norm = layer.get_submodule(names.output_norm)
 
     def forward(self, states: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
-        """``mixed``: what attention made of ``projection(states)``."""
+        """``mixed``: what attention made of ``states``."""
         states = self.attention_norm(self.attended(mixed) + states)
         return self.output_norm(self.down(self.activation(self.up(states))) + states)
 
 
-def _joined(*parts: Any) -> torch.nn.Linear:
-    """One linear layer with the outputs of several side by side."""
-    joined = torch.nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
-    with torch.no_grad():
-        joined.weight.copy_(torch.cat([part.weight for part in parts]))
-        joined.bias.copy_(torch.cat([part.bias for part in parts]))
-    return joined
+def _frozen(values: torch.Tensor) -> torch.nn.Parameter:
+    return torch.nn.Parameter(values.contiguous(), requires_grad=False)

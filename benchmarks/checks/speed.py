@@ -33,10 +33,10 @@ def measure(port: int, rounds: int, seed: int = 7) -> dict[str, list[float]]:
             figures[f"sentence-transformers {kind}"].append(rate(encode, supply.make(kind, count // 2)))
         for clients, count in ((64, 1024), (16, 512)):
             figures[f"1 a request x {clients} clients, short"].append(_served(port, supply.short(count), 1, clients))
-        figures["bare one text, ms"].append(single_ms(engine.encode, supply.short(60)))
         load = asyncio.run(embed_all(port, supply.short(150), 1, 1))
         figures["1 a request x 1 client, p50 ms"].append(load.percentile(0.5) * 1e3)
-        figures["sentence-transformers one text, ms"].append(single_ms(encode, supply.short(20)))
+        figures["bare one text, ms"].append(single_ms(engine.encode, supply.short(100)))
+        figures["sentence-transformers one text, ms"].append(single_ms(encode, supply.short(50)))
     return figures
 
 

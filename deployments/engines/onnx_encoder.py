@@ -31,8 +31,11 @@ class OnnxEncoder(TextEncoder):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._settings.threads
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self._settings.spin)))
-        # Spinning on after the pass, the default, burns a core for 30 ms that other processes need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self._settings.spin_us > 0)))
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(self._settings.spin_us))
+        # Pauses between looks grow: on two hardware threads of one core, looking slows the other thread down.
+        options.add_session_config_entry("session.intra_op.spin_backoff_max", "16")
+        # Spinning on after the pass, the default, burns a core that other processes need.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         path = self.stored.artefact_dir() / "encoder.onnx"
         self._session = onnxruntime.InferenceSession(
