@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from benchmarks.bare import as_in_replicas
-from benchmarks.checks import assessment, chaos, counters, fairness, footprint, fuzz, hostile, quality, speed
+from benchmarks.checks import assessment, chaos, counters, fairness, footprint, fuzz, hostile, quality, serve_cli, speed
 from benchmarks.checks.verdict import Verdict
 from benchmarks.isolation import limit_memory, may_limit_memory, only_loopback
 from benchmarks.server import Server
@@ -29,7 +29,7 @@ from serve_app.environment import serving_environment
 
 MEMORY_LIMIT = 4 * 2**30
 STSB = next((path for path in (Path("../shared/data/stsb-en-dev.csv"),) if path.exists()), None)
-CHECKS = ("quality", "speed", "assessment", "fairness", "chaos", "hostile", "counters", "footprint")
+CHECKS = ("quality", "speed", "assessment", "fairness", "chaos", "hostile", "counters", "footprint", "serve_cli")
 
 
 def main() -> None:
@@ -82,6 +82,9 @@ def run(only: list[str], *, short: bool, stsb: Path | None) -> Iterator[Verdict]
                 yield check()
         yield footprint.memory(server)
         yield footprint.stop(server)
+    if "serve_cli" in wanted:
+        yield serve_cli.measure(throughput=False)
+        yield serve_cli.measure(throughput=True)
 
 
 def _checks(name: str, server: Server, short: bool, stsb: Path | None) -> list[Callable[[], Verdict]]:
@@ -95,6 +98,7 @@ def _checks(name: str, server: Server, short: bool, stsb: Path | None) -> list[C
         "hostile": [lambda: hostile.measure(port), lambda: fuzz.measure(server.url, 10 if short else 50)],
         "counters": [lambda: counters.measure(port)],
         "footprint": [],
+        "serve_cli": [],
     }
     if stsb is not None:
         plans["quality"].append(lambda: quality.stsb(port, stsb))

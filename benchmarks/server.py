@@ -45,21 +45,12 @@ class Server:
         self._up = threading.Event()
         threading.Thread(target=self._follow, daemon=True).start()
         while not self._up.wait(0.1):
-            if "embeddings" not in self.milestones and self._embeds():
+            if "embeddings" not in self.milestones and embeds(self.port):
                 self.milestones["embeddings"] = time.monotonic() - self._started
             if self._process.poll() is not None or time.monotonic() - self._started > START_TIMEOUT_S:
                 self.stop()
                 raise RuntimeError("Muster did not start:\n" + "\n".join(self.lines))
         return self
-
-    def _embeds(self) -> bool:
-        body = b'{"model": "embedding", "input": "ready?"}'
-        request = urllib.request.Request(f"{self.url}/v1/embeddings", body, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return int(answer.status) == 200
-        except (urllib.error.URLError, OSError):
-            return False
 
     def _follow(self) -> None:
         for line in self._process.stderr or ():
@@ -163,6 +154,18 @@ def _pss(pid: int) -> int | None:
     except OSError:
         return None
     return None
+
+
+def embeds(port: int) -> bool:
+    """Whether an embedding is answered there."""
+    body = b'{"model": "embedding", "input": "ready?"}'
+    url = f"http://127.0.0.1:{port}/v1/embeddings"
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def free_port() -> int:

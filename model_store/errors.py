@@ -5,7 +5,9 @@
         ├── CatalogueError           catalogue.yaml is wrong
         ├── UnknownModel             no such key, id or role in the catalogue
         ├── ModelNotPulled           known, but its files are not in the store
+        │   └── NoSkillModels        no skill models were trained yet (skill_records)
         ├── TamperedModel            a file differs from its locked sha256, is missing, or is not a plain file
+        │   └── TamperedSkills       the same of a skill bundle (skill_records)
         ├── SourceUnavailable        the place the model comes from has not got it
         ├── StoreBusy                another process is changing the store
         └── ConversionFailed         the exported graph could not be made or does not equal the reference

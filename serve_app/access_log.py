@@ -4,6 +4,7 @@ A line has the route's template, not the path, because a path holds student ids.
 and writes what has come together: a thread woken for every line would fight the event loop for the interpreter.
 """
 
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ from serve_app.api.exchange import Exchange
 
 _CAPACITY = 50_000
 _FLUSH_EVERY_S = 0.2
+MAX_BYTES = 64 * 2**20
+"""From this size on the file becomes ``<name>.1``, in place of the one before."""
 
 
 class AccessLog:
@@ -74,6 +77,14 @@ class AccessLog:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("ab", buffering=0) as file:
                     file.write(data)
+                    if file.tell() > MAX_BYTES:
+                        self._turn_over(self._path, os.fstat(file.fileno()).st_ino)
         except (OSError, ValueError):
             # A full disk or a closed terminal must not end the thread; the lines are lost.
             return
+
+    @staticmethod
+    def _turn_over(path: Path, inode: int) -> None:
+        """Move the full file away, unless another process that writes to it has just done so."""
+        if path.stat().st_ino == inode:
+            path.replace(path.with_name(f"{path.name}.1"))

@@ -8,16 +8,14 @@ What the stages compute is in ``boosting``, ``fusion`` and ``reasoning``.
 import abc
 import asyncio
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deployments.autoscaling import BACKLOG_METRIC
 from deployments.batching import BatchPolicy, blame
 from deployments.cpu_gate import CpuGate
 from deployments.engines.boosting import BoostingEngine
-from deployments.host import EngineHost
+from deployments.hosted import HostedReplica
 from deployments.settings import load_settings
 from deployments.skills.assessment import Assessment, to_json
 from deployments.skills.features import FEATURES, FeatureSet
@@ -26,22 +24,19 @@ from deployments.skills.reasoning import explain
 from deployments.wire import Call, PieceReply, Reply
 from model_store.settings import load_settings as load_store_settings
 
-logger = logging.getLogger("ray.serve.muster")
-
 NOTHING_OBSERVED = FeatureSet((None,) * len(FEATURES))
 """A valid student row: what health checks and calibration predict."""
 ROWS_PER_BATCH = 128
 """Rows are cheap beside the call that brings them; this bounds how long one batch keeps an interactive row waiting."""
 
 
-class Inference:
+class Inference(HostedReplica):
     """The skill models behind a batcher: values are ``{skill: Prediction}``, one per student row."""
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         engine = await asyncio.to_thread(self._load)
         policy = BatchPolicy(budget=ROWS_PER_BATCH, padded=False, max_queued_cost=20_000)
-        self._host = EngineHost(engine, policy, probe=NOTHING_OBSERVED)
-        await self._host.calibrate([NOTHING_OBSERVED] * ROWS_PER_BATCH)
+        await self._serve(engine, policy, NOTHING_OBSERVED, [NOTHING_OBSERVED] * ROWS_PER_BATCH)
 
     @staticmethod
     def _load() -> BoostingEngine:
@@ -50,20 +45,7 @@ class Inference:
         engine = BoostingEngine(load_store_settings().skills_dir, settings.threads, gate)
         engine.load()
         engine.warm()
-        logger.info("Skill models %s serve.", engine.describe().revision)
         return engine
-
-    async def answer(self, call: Call) -> Reply:
-        return await self._host.answer(call)
-
-    async def cancel(self, request_ids: Sequence[str]) -> None:
-        self._host.cancel(request_ids)
-
-    async def check_health(self) -> None:
-        await self._host.check()
-
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        return {BACKLOG_METRIC: self._host.backlog_s()}
 
 
 class _Stage(abc.ABC):
