@@ -69,7 +69,9 @@ def test_one_failed_model_is_told_and_does_not_take_the_rest_down(muster: Superv
 
 
 def test_a_failed_gateway_ends_the_start_with_its_reason(muster: Supervisor) -> None:
-    cluster = Cluster({"minilm": UP, "skills": UP, "gateway": ("DEPLOY_FAILED", "SettingsError: keys.txt is not there")})
+    cluster = Cluster(
+        {"minilm": UP, "skills": UP, "gateway": ("DEPLOY_FAILED", "SettingsError: keys.txt is not there")}
+    )
     with pytest.raises(SettingsError, match=r"gateway could not start: SettingsError: keys\.txt is not there"):
         muster._start_cluster(cluster, TOPOLOGY)
 
