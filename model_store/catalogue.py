@@ -1,4 +1,9 @@
-"""The catalogue: what each model is, where it comes from and which sha256 each of its files must have."""
+"""The catalogue: what each model is, where it comes from and which sha256 each of its files must have.
+
+It ships with Muster; ``<home>/catalogue.yaml`` extends it (``muster models add``). A model of the hub may be
+``unpinned`` and without files here: the first pull writes its commit and digests into the store's lock, and from then on
+that lock decides.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +18,10 @@ RESERVED_KEYS = frozenset({*ROLES, "gateway", "skills"})
 CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
 
 Role = Literal["embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize"]
+Task = Literal["embedding", "classification", "zero-shot", "generation", "seq2seq"]
+Family = Literal[
+    "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "bart", "gpt2", "mistral", "phi", "t5"
+]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=96)]
 HubId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
@@ -42,25 +51,67 @@ class FolderSource(_Frozen):
     path: Path
 
 
+class HubSource(_Frozen):
+    """A repository of the hub; ``revision`` is what a first pull resolves to a commit when the model is unpinned."""
+
+    hub: HubId
+    revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")] = "main"
+
+
 class Limits(_Frozen):
     """``max_tokens``: the longest text the model reads, special tokens included."""
 
     max_tokens: int = Field(gt=0)
 
 
+class Prefixes(_Frozen):
+    """What an embedding model wants written before a text, by its use."""
+
+    query: str
+    passage: str
+
+
 class ModelSpec(_Frozen):
-    """One catalogue entry. ``files`` maps every file that belongs to the model to its sha256."""
+    """One catalogue entry. ``files`` maps every file that belongs to the model to its sha256.
+
+    ``family``: its architecture, the ``model_type`` that its ``config.json`` must have. ``parameters``: weights, count.
+    ``download_mb``: megabytes to expect; a pull shows the true figure first. ``labels``: classes in the model's order.
+    ``fallback``: keys of simpler models that may answer for its roles, in order. ``licence``: SPDX where there is one.
+    """
 
     key: Key
     id: HubId
-    task: Literal["embedding"]
-    source: PackageSource | FolderSource
-    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    task: Task
+    family: Family
+    source: PackageSource | FolderSource | HubSource
+    revision: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|unpinned)$")]
     licence: str
-    dimensions: int = Field(gt=0)
+    parameters: int = Field(gt=0)
+    download_mb: int = Field(gt=0)
+    dimensions: int | None = Field(default=None, gt=0)
+    prefixes: Prefixes | None = None
+    labels: tuple[str, ...] = ()
     limits: Limits
     roles: tuple[Role, ...] = ()
-    files: dict[FileName, Sha256] = Field(min_length=1)
+    fallback: tuple[Key, ...] = ()
+    gated: bool = False
+    note: str = ""
+    files: dict[FileName, Sha256] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "ModelSpec":
+        if (self.task == "embedding") != (self.dimensions is not None):
+            raise ValueError("dimensions belong to embedding models, and every one of them has some")
+        if isinstance(self.source, HubSource):
+            return self
+        if not self.files or self.revision == "unpinned":
+            raise ValueError("only a model of the hub may be unpinned or without files")
+        return self
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the catalogue itself says which bytes the model has."""
+        return bool(self.files)
 
     @field_validator("key")
     @classmethod
@@ -82,6 +133,10 @@ class Catalogue(_Frozen):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"more than one model is called {', '.join(sorted(twice))}")
+        keys = {model.key for model in self.models}
+        for model in self.models:
+            if unknown := set(model.fallback) - keys:
+                raise ValueError(f"{model.key} falls back to unknown models: {', '.join(sorted(unknown))}")
         return self
 
     def resolve(self, name: str) -> ModelSpec:
