@@ -3,9 +3,10 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from model_store import convert
+from model_store import convert, trust
 from model_store.catalogue import ModelSpec
 from model_store.errors import TamperedModel
 from model_store.lock import Artefact, FileDigest, Manifest, digest_file
@@ -13,34 +14,56 @@ from model_store.sources import Source
 
 Progress = Callable[[str], None]
 Converter = Callable[[Path, Path, Progress], None]
+Prover = Callable[[Path, Path, str, Progress], None]
 _BLOCK = 1 << 20
 
 
-def build(spec: ModelSpec, source: Source, staging: Path, converter: Converter, say: Progress) -> None:
-    """Fill the staging folder. Raises ``SourceUnavailable``, ``TamperedModel``, ``ConversionFailed``."""
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What makes a model's artefact: encoders are exported, other kinds are loaded once and their answers recorded."""
+
+    converter: Converter
+    prover: Prover
+
+
+def build(spec: ModelSpec, source: Source, staging: Path, workshop: Workshop, say: Progress) -> None:
+    """Fill the staging folder.
+
+    Raises ``SourceUnavailable``, ``TamperedModel``, ``UntrustedArtefact``, ``ConversionFailed``.
+    """
     files: dict[str, FileDigest] = {}
     for name, sha256 in spec.files.items():
         say(f"{spec.key}: copying {name}")
-        digest = _copy(source, name, staging / "files" / name)
+        digest = copy_file(source, name, staging / "files" / name)
         if digest.sha256 != sha256:
             raise TamperedModel(spec.key, name, "its sha256 at the source is not what the catalogue says")
         files[f"files/{name}"] = digest
-    artefact = _convert(spec, staging, converter, say)
+    trust.inspect(staging / "files", spec.family)
+    artefact = _convert(spec, staging, workshop, say)
     if artefact:
         files |= _seal(staging, artefact.folder)
     Manifest(key=spec.key, id=spec.id, revision=spec.revision, files=files, artefact=artefact).write(staging)
 
 
 def matches(manifest: Manifest, spec: ModelSpec) -> bool:
-    """Whether the stored model is the one the catalogue means."""
-    return manifest.id == spec.id and manifest.revision == spec.revision and _locked(manifest) == spec.files
+    """Whether the stored model is the one the catalogue means; of an unpinned one, any pulled commit is."""
+    return (
+        manifest.id == spec.id
+        and spec.revision in (manifest.revision, "unpinned")
+        and (not spec.files or _locked(manifest) == spec.files)
+    )
+
+
+def pinned(spec: ModelSpec, manifest: Manifest) -> ModelSpec:
+    """The catalogue entry with the commit and the digests of what is in the store."""
+    return spec.model_copy(update={"revision": manifest.revision, "files": dict(_locked(manifest))})
 
 
 def is_fresh(manifest: Manifest, files: Path) -> bool:
     """Whether the stored artefact is the one that would be made now."""
-    if not convert.is_convertible(files):
-        return manifest.artefact is None
-    return manifest.artefact is not None and manifest.artefact.made_with == convert.made_with(_locked(manifest))
+    if manifest.artefact is None:
+        return not convert.is_convertible(files)
+    return manifest.artefact.made_with == convert.made_with(_locked(manifest))
 
 
 def _locked(manifest: Manifest) -> Mapping[str, str]:
@@ -48,21 +71,30 @@ def _locked(manifest: Manifest) -> Mapping[str, str]:
     return {name[len(prefix) :]: entry.sha256 for name, entry in manifest.files.items() if name.startswith(prefix)}
 
 
-def _convert(spec: ModelSpec, staging: Path, converter: Converter, say: Progress) -> Artefact | None:
+def _convert(spec: ModelSpec, staging: Path, workshop: Workshop, say: Progress) -> Artefact | None:
     source = staging / "files"
-    if not convert.is_convertible(source):
+    exported = convert.is_convertible(source)
+    if not exported and spec.task == "embedding":
+        # It runs through sentence-transformers itself, which needs nothing made.
         return None
     made_with = convert.made_with(spec.files)
     artefact_id = convert.artefact_id(made_with)
     artefact = Artefact(id=artefact_id, folder=f"artefacts/{artefact_id}", made_with=made_with)
     target = staging / artefact.folder
     target.mkdir(parents=True)
-    converter(source, target, lambda message: say(f"{spec.key}: {message}"))
+
+    def tell(message: str) -> None:
+        say(f"{spec.key}: {message}")
+
+    if exported:
+        workshop.converter(source, target, tell)
+    else:
+        workshop.prover(source, target, spec.task, tell)
     return artefact
 
 
-def _copy(source: Source, name: str, target: Path) -> FileDigest:
-    """Copy one file, digesting the bytes that are written."""
+def copy_file(source: Source, name: str, target: Path) -> FileDigest:
+    """Copy one file, digesting the bytes that are written. Raises ``SourceUnavailable``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with source.open(name) as reader, target.open("xb") as writer:

@@ -6,12 +6,13 @@ that lock decides.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from model_store.errors import CatalogueError, UnknownModel
+from model_store.settings import load_settings
 
 ROLES = ("embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize")
 RESERVED_KEYS = frozenset({*ROLES, "gateway", "skills"})
@@ -150,13 +151,50 @@ class Catalogue(_Frozen):
         raise UnknownModel(name, tuple(model.key for model in self.models))
 
 
-def load_catalogue(path: Path | None = None) -> Catalogue:
-    """Read a catalogue file, by default the one shipped with Muster. Raises ``CatalogueError``."""
-    path = path or CATALOGUE_PATH
+def load_catalogue(path: Path | None = None, extra: Path | None = None) -> Catalogue:
+    """Read a catalogue file, by default the one shipped with Muster extended by the user's own.
+
+    ``extra``: the user's file, by default ``catalogue.yaml`` in the data folder; an entry there never replaces one of
+    Muster's. Raises ``CatalogueError``.
+    """
+    if path is not None:
+        return _read(path)
+    shipped, extra = _read(CATALOGUE_PATH), extra or load_settings().home / "catalogue.yaml"
+    if not extra.is_file():
+        return shipped
+    own = _entries(extra)
+    return _validated(extra, {"format": 1, "models": [*_entries(CATALOGUE_PATH), *own]})
+
+
+def add_model(extra: Path, entry: dict[str, Any]) -> ModelSpec:
+    """Write one more entry into the user's catalogue. Raises ``CatalogueError`` when it does not fit."""
+    own = [*(_entries(extra) if extra.is_file() else ()), entry]
+    whole = _validated(extra, {"format": 1, "models": [*_entries(CATALOGUE_PATH), *own]})
+    extra.parent.mkdir(parents=True, exist_ok=True)
+    new = extra.with_name(f".{extra.name}.new")
+    new.write_text(yaml.safe_dump({"format": 1, "models": own}, sort_keys=False), encoding="utf-8")
+    new.replace(extra)
+    return whole.models[-1]
+
+
+def _entries(path: Path) -> list[Any]:
+    return list((_parsed(path) or {}).get("models") or ())
+
+
+def _parsed(path: Path) -> Any:
     try:
-        return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise CatalogueError(f"{path.name} cannot be read: {error}") from error
+
+
+def _read(path: Path) -> Catalogue:
+    return _validated(path, _parsed(path))
+
+
+def _validated(path: Path, data: Any) -> Catalogue:
+    try:
+        return Catalogue.model_validate(data)
     except ValidationError as error:
         raise CatalogueError(f"{path.name}: {_first_fault(error)}") from error
 

@@ -12,17 +12,14 @@ replica and runs in a process of its own: ``python -m model_store.convert FILES 
 
 import hashlib
 import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from threading import Timer
 
-from model_store.errors import ConversionFailed
+from model_store import child
+from model_store.child import Progress
 
-Progress = Callable[[str], None]
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet")
 RECIPE = "4"
 """Raise it when the export changes, so that stores convert again."""
@@ -63,25 +60,7 @@ def is_convertible(files: Path) -> bool:
 
 def in_child_process(files: Path, target: Path, progress: Progress) -> None:
     """Convert in a child process, passing its messages on. Raises ``ConversionFailed``."""
-    command = [sys.executable, "-um", "model_store.convert", str(files.resolve()), str(target.resolve())]
-    root = Path(__file__).resolve().parent.parent
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
-        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=errors, text=True) as child,
-    ):
-        watchdog = Timer(TIMEOUT_S, child.kill)
-        watchdog.start()
-        try:
-            for line in child.stdout or ():
-                progress(line.rstrip())
-            status = child.wait()
-        finally:
-            watchdog.cancel()
-            child.kill()
-        if status != 0:
-            errors.seek(0)
-            last = (errors.read().strip().splitlines() or ["no message"])[-1]
-            raise ConversionFailed(f"The conversion ended with status {status}: {last}")
+    child.run("model_store.convert", [str(files.resolve()), str(target.resolve())], progress, TIMEOUT_S)
 
 
 def in_this_process(files: Path, target: Path, progress: Progress) -> None:
@@ -92,4 +71,5 @@ def in_this_process(files: Path, target: Path, progress: Progress) -> None:
 
 
 if __name__ == "__main__":
+    child.confine()
     in_this_process(Path(sys.argv[1]), Path(sys.argv[2]), lambda message: print(message, flush=True))

@@ -9,6 +9,9 @@
         ├── TamperedModel            a file differs from its locked sha256, is missing, or is not a plain file
         │   └── TamperedSkills       the same of a skill bundle (skill_records)
         ├── SourceUnavailable        the place the model comes from has not got it
+        │   ├── HubUnavailable       the hub did not answer well, however often it was asked
+        │   └── GatedModel           its licence must be accepted first, by a person
+        ├── DiskFull                 the model would not fit on the disk
         ├── StoreBusy                another process is changing the store
         └── ConversionFailed         the exported graph could not be made or does not equal the reference
 
@@ -65,6 +68,45 @@ class TamperedModel(ModelStoreError):
 
 class SourceUnavailable(ModelStoreError):
     """The model's source (an installed package, a folder) has not got the files."""
+
+
+class HubUnavailable(SourceUnavailable):
+    """The hub failed every time it was asked."""
+
+    def __init__(self, repo: str, attempts: int, last: str) -> None:
+        super().__init__(repo, attempts, last)
+        self.repo, self.attempts, self.last = repo, attempts, last
+
+    def __str__(self) -> str:
+        return (
+            f"The hub did not give {self.repo} in {self.attempts} attempts (last: {self.last}). "
+            "What is complete is kept; pull again to go on."
+        )
+
+
+class GatedModel(SourceUnavailable):
+    """The repository's licence must be accepted by a person, and the token must be that person's."""
+
+    def __init__(self, repo: str) -> None:
+        super().__init__(repo)
+        self.repo = repo
+
+    def __str__(self) -> str:
+        return (
+            f"{self.repo} is gated: accept its licence at https://huggingface.co/{self.repo} "
+            "and set HF_TOKEN to a token of that account."
+        )
+
+
+class DiskFull(ModelStoreError):
+    """Not enough room; figures in bytes."""
+
+    def __init__(self, needed: int, free: int, place: str) -> None:
+        super().__init__(needed, free, place)
+        self.needed, self.free, self.place = needed, free, place
+
+    def __str__(self) -> str:
+        return f"{self.place} has {self.free / 2**30:.1f} GiB free, the pull needs {self.needed / 2**30:.1f} GiB."
 
 
 class StoreBusy(ModelStoreError):

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from model_store.catalogue import ModelSpec, PackageSource
+from model_store.catalogue import HubSource, ModelSpec, PackageSource
 from model_store.errors import SourceUnavailable
 
 
@@ -52,6 +52,8 @@ class InstalledPackage:
 
 def source_of(spec: ModelSpec) -> Source:
     """The source that a catalogue entry names. Raises ``SourceUnavailable``."""
+    if isinstance(spec.source, HubSource):
+        raise SourceUnavailable(f"{spec.key} is not in the store; `muster models pull {spec.key}` fetches it.")
     if isinstance(spec.source, PackageSource):
         return InstalledPackage(spec.source.package, spec.source.folder)
     return LocalFolder(spec.source.path)

@@ -5,33 +5,36 @@ Layout, ``format_version`` 1 (a manifest of another version is refused)::
     <store>/
       store.lock                    held by the one process that changes the store
       models/
-        .staging-<random>/          0700; an adoption in progress, swept by the next change
+        .staging-<random>/          0700; a model that is being built, swept by the next change
+        .pull-<key>-<commit>/       0700; files that a pull has fetched so far, kept until the model is in
+        .replaced-<key>/            the old model for the moment in which the new one takes its place
         <key>/
           manifest.json             every other file below <key> with sha256 and size; written last
           files/...                 the model's files as its source has them, plain and read-only
           artefacts/<id>/           what was made from them: encoder.onnx, tokenizer.json, encoder.json
 
-A model is built in a staging folder and renamed into place, so that an interrupted adoption leaves nothing.
+A model is built in a staging folder and renamed into place, so that an interruption leaves the old model or the new one.
 """
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from model_store import convert
-from model_store.adoption import Converter, Progress, build, is_fresh, matches
+from model_store import convert, prove
+from model_store.adoption import Converter, Progress, Prover, Workshop, build, is_fresh, matches, pinned
 from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
 from model_store.errors import ConversionFailed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
-from model_store.lock import MANIFEST, Artefact, Manifest
-from model_store.sources import LocalFolder, source_of
+from model_store.lock import MANIFEST, Artefact, FileDigest, Manifest
+from model_store.pickled import unpickled
+from model_store.sources import LocalFolder, Source, source_of
 from model_store.verify import Verification, verify_folder
 
-_STAGING = ".staging-"
+_STAGING, _PULL, _REPLACED = ".staging-", ".pull-", ".replaced-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,14 @@ class ModelStore:
         root: Path,
         catalogue: Catalogue | None = None,
         converter: Converter = convert.in_child_process,
+        prover: Prover = prove.in_child_process,
         lock_timeout_s: float = 600.0,
     ) -> None:
+        self.root = root
         self._models = root / "models"
         self._lock_path = root / "store.lock"
         self._catalogue = catalogue
-        self._converter = converter
+        self._workshop = Workshop(converter, prover)
         self._lock_timeout_s = lock_timeout_s
 
     def adopt(self, spec: ModelSpec, progress: Progress | None = None) -> Path:
@@ -82,7 +87,7 @@ class ModelStore:
         """
         say: Progress = progress or (lambda message: None)
         folder = self._models / spec.key
-        with self._changing():
+        with self.changing():
             manifest = Manifest.read(folder, spec.key) if folder.exists() else None
             stored = manifest is not None and matches(manifest, spec)
             if manifest and stored:
@@ -90,20 +95,51 @@ class ModelStore:
                 if is_fresh(manifest, folder / "files"):
                     return folder
                 say(f"{spec.key}: the converter or its runtime changed, converting again")
-            staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._models))
-            build(spec, LocalFolder(folder / "files") if stored else source_of(spec), staging, self._converter, say)
-            self._install(staging, folder)
+                spec = pinned(spec, manifest)
+            source = LocalFolder(folder / "files") if stored else source_of(spec)
+            self._build(spec, source, say)
         say(f"{spec.key}: in the store")
         return folder
+
+    def install_pulled(
+        self, spec: ModelSpec, commit: str, fetched: Path, digests: Mapping[str, FileDigest], say: Progress
+    ) -> None:
+        """Build a model out of the files below ``fetched/files`` and put it into place; ``fetched`` is gone afterwards.
+
+        Call it while ``changing``. Raises ``TamperedModel``, ``UntrustedArtefact``, ``ConversionFailed``.
+        """
+        locked = unpickled(spec, fetched / "files", digests, say)
+        self._build(spec.model_copy(update={"revision": commit, "files": locked}), LocalFolder(fetched / "files"), say)
+        shutil.rmtree(fetched)
+        say(f"{spec.key}: in the store")
+
+    def _build(self, spec: ModelSpec, source: Source, say: Progress) -> None:
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._models))
+        build(spec, source, staging, self._workshop, say)
+        self._install(staging, self._models / spec.key)
+
+    def revision(self, key: str) -> str | None:
+        """The commit of the model in the store, unverified; None when it is not there."""
+        try:
+            return Manifest.read(self.path(key), key).revision
+        except (ModelNotPulled, TamperedModel):
+            return None
+
+    def pull_folder(self, key: str, commit: str) -> Path:
+        """Where a pull of this commit collects its files."""
+        return self._models / f"{_PULL}{key}-{commit[:12]}"
 
     def path(self, key: str) -> Path:
         """Folder of an adopted model, unverified. Raises ``ModelNotPulled``, ``UnknownModel``."""
         if not key or key.startswith(".") or set(key) & set("/\\\0"):
             raise UnknownModel(key)
         folder = self._models / key
-        if not folder.exists():
+        if folder.exists():
+            return folder
+        replaced = self._models / f"{_REPLACED}{key}"
+        if not replaced.exists():
             raise ModelNotPulled(key)
-        return folder
+        return replaced
 
     def verify(self, key: str) -> Verification:
         """Compare every file with the manifest. Raises ``ModelNotPulled``, and ``TamperedModel`` for the manifest."""
@@ -123,8 +159,20 @@ class ModelStore:
 
     def remove(self, key: str) -> None:
         """Delete a model. Raises ``ModelNotPulled``, ``StoreBusy``."""
-        with self._changing():
+        with self.changing():
             self.path(key).rename(self._models / f"{_STAGING}removed")
+
+    def leftovers(self) -> list[Path]:
+        """Folders of pulls that were begun and not finished."""
+        return sorted(self._models.glob(f"{_PULL}*"))
+
+    def collect(self) -> int:
+        """Delete unfinished pulls and everything else that is no model; returns the bytes freed. Raises ``StoreBusy``."""
+        with self.changing():
+            freed = sum(file.lstat().st_size for folder in self.leftovers() for file in folder.rglob("*"))
+            for folder in self.leftovers():
+                shutil.rmtree(folder, ignore_errors=True)
+        return freed
 
     def _manifest(self, folder: Path, key: str) -> Manifest:
         """A manifest rewritten together with a file still differs from the lock that ships with Muster."""
@@ -136,7 +184,8 @@ class ModelStore:
         return manifest
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
+        """Hold the store's lock: one process changes it at a time. Raises ``StoreBusy``."""
         self._models.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._lock_path, timeout=self._lock_timeout_s):
@@ -149,12 +198,18 @@ class ModelStore:
             raise StoreBusy(f"Another process is changing the store at {self._lock_path.parent}.") from error
 
     def _sweep(self) -> None:
-        for leftover in self._models.glob(f"{_STAGING}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for replaced in self._models.glob(f"{_REPLACED}*"):
+            model = self._models / replaced.name.removeprefix(_REPLACED)
+            # Killed between the two renames: the old model is still the model.
+            if not model.exists():
+                replaced.rename(model)
+        for pattern in (_STAGING, _REPLACED):
+            for leftover in self._models.glob(f"{pattern}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def _install(self, staging: Path, folder: Path) -> None:
         """Rename a finished model into place; what was there is swept."""
         staging.chmod(0o755)
         if folder.exists():
-            folder.rename(self._models / f"{_STAGING}replaced")
+            folder.rename(self._models / f"{_REPLACED}{folder.name}")
         staging.rename(folder)

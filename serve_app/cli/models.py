@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serve_app.cli import keep, pull
 from serve_app.cli.output import DAMAGED, emit, say, table
 from serve_app.cli.serving import JSON
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from model_store.verify import Verification
 
 app = typer.Typer(help="Models in the store.", no_args_is_help=True, rich_markup_mode=None)
+pull.register(app)
+keep.register(app)
 Keys = Annotated[list[str] | None, typer.Argument(help="Catalogue keys; all in the store when none is given.")]
 
 
