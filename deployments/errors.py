@@ -9,6 +9,7 @@ MusterError
     ├── Cancelled                the client left
     ├── PoisonousItem            this item made the engine fail, or was present at two replica deaths
     ├── ModelNotReady            no replica of the model answers (yet)
+    ├── DoesNotFit               a model needs more memory than the machine has left
     ├── StateUnavailable         Redis does not answer and the operation needs a record
     └── EngineFault              the engine broke its own promises (wrong count, non-finite output)
 """
@@ -82,6 +83,20 @@ class ModelNotReady(DeploymentError):
 
     def __str__(self) -> str:
         return f"Model {self.model!r} is not ready: {self.reason}."
+
+
+class DoesNotFit(DeploymentError):
+    """A model was not loaded because the machine's memory would not do; figures in bytes."""
+
+    def __init__(self, model: str, needed: int, free: int) -> None:
+        super().__init__(model, needed, free)
+        self.model, self.needed, self.free = model, needed, free
+
+    def __str__(self) -> str:
+        return (
+            f"Model {self.model!r} needs {self.needed / 2**20:.0f} MiB to load and this machine has "
+            f"{self.free / 2**20:.0f} MiB left; see `muster plan` for what fits."
+        )
 
 
 class StateUnavailable(DeploymentError):

@@ -10,6 +10,7 @@ from deployments.batching import BatchPolicy
 from deployments.engines.base import Engine
 from deployments.engines.encoders import load_encoder
 from deployments.hosted import HostedReplica
+from deployments.memory import require_room
 from deployments.settings import load_settings
 from model_store.settings import load_settings as load_store_settings
 from model_store.store import ModelStore
@@ -17,6 +18,7 @@ from model_store.store import ModelStore
 
 def _load(key: str) -> Engine:
     stored = ModelStore(load_store_settings().store_dir).open(key)
+    require_room(stored)
     engine = load_encoder(stored, load_settings())
     engine.warm()
     return engine
