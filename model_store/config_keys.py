@@ -8,7 +8,7 @@ families, and the leftovers that their published checkpoints carry; none of them
 import re
 
 _BASE = """
-    _name_or_path _num_labels add_cross_attention architectures attention_dropout bad_words_ids begin_suppress_tokens
+    _commit_hash _name_or_path _num_labels add_cross_attention architectures attention_dropout bad_words_ids begin_suppress_tokens
     bos_token_id chunk_size_feed_forward classifier_dropout cross_attention_hidden_size decoder_start_token_id
     diversity_penalty do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id
     exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing
