@@ -64,16 +64,16 @@ def _walk(folder: Path) -> Iterator[str]:
         with os.scandir(pending.pop()) as entries:
             for entry in entries:
                 seen += 1
-                name = Path(entry.path).relative_to(folder).as_posix()
-                info = entry.stat(follow_symlinks=False)
-                is_folder = stat.S_ISDIR(info.st_mode)
                 if seen > MAX_ENTRIES:
                     raise UntrustedArtefact(folder.name, f"it has more than {MAX_ENTRIES} entries")
-                _require_name(name, f"{name}/x.json" if is_folder else name)
-                if is_folder:
+                name = Path(entry.path).relative_to(folder).as_posix()
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(info.st_mode):
+                    _require_name(name, f"{name}/x.json")
                     pending.append(Path(entry.path))
                     continue
                 _require_plain(name, info)
+                _require_name(name, name)
                 yield name
 
 
@@ -81,16 +81,20 @@ def _require_name(shown: str, name: str) -> None:
     try:
         _FILE_NAME.validate_python(name)
     except ValidationError as error:
-        raise UntrustedArtefact(ascii(shown[:200])[1:-1], "its name is not one of a model's files") from error
+        raise UntrustedArtefact(_printable(shown), "its name is not one of a model's files") from error
     if _ADAPTERS.fullmatch(name):
         raise UntrustedArtefact(shown, "it is an adapter, which brings a model of its own")
 
 
 def _require_plain(name: str, info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
-        raise UntrustedArtefact(name, "it is not a plain file")
+        raise UntrustedArtefact(_printable(name), "it is not a plain file")
     if info.st_nlink != 1:
-        raise UntrustedArtefact(name, "it is a hard link to another file")
+        raise UntrustedArtefact(_printable(name), "it is a hard link to another file")
+
+
+def _printable(name: str) -> str:
+    return ascii(name[:200])[1:-1]
 
 
 @contextmanager
