@@ -8,6 +8,7 @@
         │   └── NoSkillModels        no skill models were trained yet (skill_records)
         ├── TamperedModel            a file differs from its locked sha256, is missing, or is not a plain file
         │   └── TamperedSkills       the same of a skill bundle (skill_records)
+        ├── UntrustedArtefact        a model's file is of a kind, or says something, that may not enter the store
         ├── SourceUnavailable        the place the model comes from has not got it
         │   ├── HubUnavailable       the hub did not answer well, however often it was asked
         │   └── GatedModel           its licence must be accepted first, by a person
@@ -64,6 +65,17 @@ class TamperedModel(ModelStoreError):
 
     def __str__(self) -> str:
         return f"Model {self.key!r} refuses to serve: {self.file}: {self.reason}. Remove it and adopt it again."
+
+
+class UntrustedArtefact(ModelStoreError):
+    """A file of a model may not enter the store, whoever wrote it. The reason never quotes its content."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file, self.reason = file, reason
+
+    def __str__(self) -> str:
+        return f"The model is not trusted: {self.file}: {self.reason}."
 
 
 class SourceUnavailable(ModelStoreError):
