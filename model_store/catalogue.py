@@ -19,9 +19,7 @@ CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
 
 Role = Literal["embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize"]
 Task = Literal["embedding", "classification", "zero-shot", "generation", "seq2seq"]
-Family = Literal[
-    "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "bart", "gpt2", "mistral", "phi", "t5"
-]
+Family = Literal["bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "bart", "gpt2", "mistral", "phi", "t5"]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=96)]
 HubId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
