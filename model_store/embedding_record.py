@@ -38,11 +38,10 @@ def read_record(store: Path) -> EmbeddingRecord | None:
         raise PlanRefused(f"{path} is not readable as a record of the embedding model; repair or remove it.") from error
 
 
-def check_embedding(store: Path, planned: ModelSpec) -> None:
-    """Raises ``EmbeddingChanged`` when the data of ``store`` was made with another model than ``planned``."""
+def embedding_change(store: Path, planned: ModelSpec) -> EmbeddingChanged | None:
+    """The error to raise when the data of ``store`` was made with another model than ``planned``."""
     made_with, wanted = read_record(store), _record_of(planned)
-    if made_with and made_with != wanted:
-        raise EmbeddingChanged(str(made_with), str(wanted))
+    return EmbeddingChanged(str(made_with), str(wanted)) if made_with and made_with != wanted else None
 
 
 def write_record(store: Path, planned: ModelSpec) -> None:

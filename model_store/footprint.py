@@ -2,23 +2,42 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
+import yaml
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+
 from model_store.catalogue import ModelSpec
+from model_store.errors import CatalogueError
 
 Device = Literal["cpu", "gpu"]
 Measured = Mapping[tuple[str, Device], int]
 """Bytes that one replica took under load, process included, by catalogue key and device."""
 
+NOTHING_MEASURED: Measured = MappingProxyType({})
+MEASURED_PATH = Path(__file__).with_name("measured.yaml")
+
 PROCESS_MB: Mapping[Device, int] = {"cpu": 400, "gpu": 1024}
-"""What a replica takes beside its weights. CPU: interpreter, Serve, tokenizer, runtime, one batch. GPU: the CUDA context
-and the libraries' workspaces (about 500) and the activations of a full batch."""
+"""What a replica takes beside its weights. CPU: interpreter, Serve, tokenizer and runtime (270 measured), the rest for
+the batches of larger models. GPU: the CUDA context and the libraries' workspaces (about 500) and a full batch."""
 HEAD_ROOM = 1.25
 """Allocators keep more than they use, and the longest batch comes one day: running out kills a replica."""
 GPU_HOST_MB = 2048
 """RAM of a replica whose model is on a GPU: torch, the CUDA libraries and the buffers that feed it."""
 CPU_GENERATION_LIMIT = 1_000_000_000
 """A token reads every weight once: beyond a billion, fp32, a processor says less than a few words a second."""
+
+
+def load_measured(path: Path = MEASURED_PATH) -> Measured:
+    """Figures that ship with Muster. Raises ``CatalogueError``."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        figures = TypeAdapter(dict[str, dict[Device, PositiveInt]]).validate_python(raw)
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise CatalogueError(f"{path.name} cannot be read: {error}") from error
+    return {(key, device): count for key, counts in figures.items() for device, count in counts.items()}
 
 
 def memory_mb(spec: ModelSpec, device: Device, measured: Measured) -> int:

@@ -7,15 +7,13 @@ all others: a model that is only pencilled in never takes their place.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from model_store.catalogue import Catalogue, ModelSpec
-from model_store.footprint import Device, Measured, memory_mb, too_slow
+from model_store.footprint import NOTHING_MEASURED, Device, Measured, memory_mb, too_slow
 from model_store.machine import Machine, Tier, tier
 from model_store.room import FLEET_CPUS, REPLICA_CPUS, Room, Slot
 from model_store.tiers import Wanted, wanted_models
 
-NOTHING_MEASURED: Measured = MappingProxyType({})
 MAX_REPLICAS = 2
 """As in the starter: a second replica bridges a restart; more of them share the same cores or the same GPU."""
 

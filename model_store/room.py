@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from model_store.footprint import GPU_HOST_MB, Device
 from model_store.machine import Machine
 
-FLEET_MB = 2304
-"""Ray, Serve, the gateways, the skill graph and Redis: the starter fleet takes 2,350 with one small embedding model."""
+FLEET_MB = 2560
+"""Ray, Serve, the gateways, Redis and the skill graph at its maximum. Measured: 2,350 (proportional set size) for the
+starter with one embedding replica of 270; a second replica of each of the three skills adds about 130."""
 SYSTEM_SHARE = 0.1
 """Part of the RAM that is left to the system and to everybody else."""
 FLEET_CPUS = 80

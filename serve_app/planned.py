@@ -53,17 +53,33 @@ def render_topology(plan: Plan, topology: Mapping[str, Any]) -> str:
 
 def write_topology(path: Path, text: str, *, force: bool = False) -> None:
     """Raises ``PlanRefused`` when ``path`` holds anything else, unless ``force``."""
-    if path.exists() and path.read_text(encoding="utf-8") != text and not force:
+    if path.exists() and path.read_bytes() != text.encode() and not force:
         raise PlanRefused(f"{path} exists and differs from the plan; name another file, or use --force.")
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise PlanRefused(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def require_room(plan: Plan) -> None:
     """Raises ``PlanRefused`` for a machine that cannot even carry the gateway and the skill graph."""
     if usable_mb(plan.machine) < 0:
         raise PlanRefused(f"{describe(plan)}. That is too little for the gateway and the skill graph alone.")
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What the table does not show and the reader should know."""
+    found = []
+    if len({gpu.memory_mb for gpu in plan.machine.gpus}) > 1:
+        found.append(
+            "The GPUs differ in size, and Ray does not know it: a replica may land on a smaller one than planned. "
+            "Hide the smaller ones with CUDA_VISIBLE_DEVICES."
+        )
+    if plan.choices and not plan.deployed:
+        found.append("This release can serve none of these models.")
+    return found
 
 
 def describe(plan: Plan) -> str:

@@ -52,6 +52,7 @@ def plan(
 ) -> None:
     """Show which models fit this machine, with their shares, and what does not fit; with --write, for `serve deploy`."""
     from model_store.catalogue import load_catalogue
+    from model_store.footprint import load_measured
     from model_store.machine import Machine, read_machine
     from model_store.plan import make_plan
     from serve_app.planned import ENGINES
@@ -68,6 +69,7 @@ def plan(
         machine,
         catalogue,
         engines=ENGINES,
+        measured=load_measured(),
         tier_override=tier.value if tier else None,
         only=[name for names in only or () for name in names.split(",")],
     )
@@ -91,7 +93,7 @@ def parse_gpu_sizes(text: str) -> "tuple[Gpu, ...]":
 
 def show(plan: "Plan", json: bool = False) -> None:
     """The plan as tables, or as JSON."""
-    from serve_app.planned import describe
+    from serve_app.planned import describe, warnings
 
     if json:
         emit(asdict(plan))
@@ -108,6 +110,8 @@ def show(plan: "Plan", json: bool = False) -> None:
             ("role", "does not fit", "why", "instead"),
             [(each.role or "-", each.key, each.why, each.instead or "nothing") for each in plan.refusals],
         )
+    for warning in warnings(plan):
+        say(warning)
 
 
 def _row(choice: "Choice", placement: "Placement") -> tuple[str, ...]:
@@ -128,7 +132,7 @@ def _row(choice: "Choice", placement: "Placement") -> tuple[str, ...]:
 
 def write_plan(plan: "Plan", catalogue: "Catalogue", path: Path, force: bool) -> None:
     """Write the topology and the record of the embedding model; nothing when either is refused."""
-    from model_store.embedding_record import check_embedding, write_record
+    from model_store.embedding_record import embedding_change, write_record
     from model_store.settings import load_settings
     from model_store.store import ModelStore
     from serve_app.planned import planned_topology, read_template, render_topology, require_room, write_topology
@@ -137,12 +141,15 @@ def write_plan(plan: "Plan", catalogue: "Catalogue", path: Path, force: bool) ->
     store = load_settings().store_dir
     key = plan.key_of("embedding")
     embedding = catalogue.resolve(key) if key else None
-    if embedding and not force:
-        check_embedding(store, embedding)
+    change = embedding_change(store, embedding) if embedding else None
+    if change and not force:
+        raise change
     tasks: Mapping[str, str] = {spec.key: spec.task for spec in catalogue.models}
     write_topology(path, render_topology(plan, planned_topology(plan, tasks, read_template())), force=force)
     if embedding:
         write_record(store, embedding)
+    if change:
+        say(f"Forced: what was embedded with {change.made_with} must be embedded again.")
     stored = ModelStore(store).ls()
     missing = [placement.key for placement in plan.deployed if placement.key not in stored]
     say(f"Wrote {path}." + (f" Not in the store yet: {', '.join(missing)}." if missing else ""))
