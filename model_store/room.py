@@ -81,7 +81,7 @@ class Room:
             if cents <= self._cents[index]:
                 return Slot("gpu", memory_mb, GPU_HOST_MB, index, cents)
         left = max(total * cents // 100 for total, cents in zip(self._gpu_mb, self._cents, strict=True))
-        return f"needs {gigabytes(memory_mb)} on a GPU, {gigabytes(left)} is left on the emptiest"
+        return f"needs {gigabytes(memory_mb)} on a GPU, at most {gigabytes(left)} is left on one"
 
 
 def gigabytes(megabytes: int) -> str:
