@@ -15,7 +15,7 @@ from serve_app.cli.serving import DEFAULT_CONFIG, JSON
 if TYPE_CHECKING:
     from model_store.catalogue import Catalogue
     from model_store.machine import Gpu
-    from model_store.plan import Choice, Placement, Plan
+    from model_store.plan import Placement, Plan
 
 
 class TierName(StrEnum):
@@ -99,13 +99,10 @@ def show(plan: "Plan", json: bool = False) -> None:
         emit(asdict(plan))
         return
     say(f"{describe(plan)}.")
-    placements = {placement.key: placement for placement in plan.placements}
-    table(
-        ("role", "model", "device", "memory", "GPU share", "CPU share", "replicas", "state"),
-        [_row(choice, placements[choice.key]) for choice in plan.choices],
-    )
+    if plan.choices:
+        table(("role", "model", "device", "memory", "GPU share", "CPU share", "replicas", "state"), _rows(plan))
     if plan.refusals:
-        print()
+        print("" if plan.choices else "Nothing fits.")
         table(
             ("role", "does not fit", "why", "instead"),
             [(each.role or "-", each.key, each.why, each.instead or "nothing") for each in plan.refusals],
@@ -114,19 +111,29 @@ def show(plan: "Plan", json: bool = False) -> None:
         say(warning)
 
 
-def _row(choice: "Choice", placement: "Placement") -> tuple[str, ...]:
+def _rows(plan: "Plan") -> list[tuple[str, ...]]:
+    """One row a role; a model with several roles has its figures in the first."""
+    placements = {placement.key: placement for placement in plan.placements}
+    rows: list[tuple[str, ...]] = []
+    for choice in plan.choices:
+        placement = placements[choice.key]
+        device = f"gpu {placement.gpus[0]}" if placement.gpus else "cpu"
+        shared = any(choice.key == row[1] for row in rows)
+        figures = ("shared", "-", "-", "-") if shared else _figures(placement)
+        state = "served" if choice.ready else NO_ENGINE
+        rows.append((choice.role or "-", choice.key, device, *figures, state))
+    return rows
+
+
+def _figures(placement: "Placement") -> tuple[str, str, str, str]:
     from model_store.room import gigabytes
 
     fewest, most = placement.min_replicas, placement.max_replicas
     return (
-        choice.role or "-",
-        choice.key,
-        f"gpu {placement.gpus[0]}" if placement.gpus else "cpu",
         gigabytes(placement.memory_mb),
         f"{placement.gpu_fraction:.2f}" if placement.gpus else "-",
         f"{placement.num_cpus:.2f}",
         str(fewest) if fewest == most else f"{fewest}-{most}",
-        "served" if choice.ready else NO_ENGINE,
     )
 
 

@@ -190,7 +190,7 @@ def test_a_model_without_room_gives_way_to_its_fallback_with_the_numbers():
     [refusal] = plan.refusals
     assert (refusal.key, refusal.instead) == ("mistral-7b-instruct", "phi-2")
     assert refusal.why == (
-        "needs 18.11 GB on a GPU, 16.00 GB is left on the emptiest; 7.2 billion parameters generate too slowly on a CPU"
+        "needs 18.11 GB on a GPU, at most 16.00 GB is left on one; 7.2 billion parameters generate too slowly on a CPU"
     )
     assert placed(plan)["phi-2"].device == "gpu"
 
