@@ -14,6 +14,8 @@
         │   └── GatedModel           its licence must be accepted first, by a person
         ├── DiskFull                 the model would not fit on the disk
         ├── StoreBusy                another process is changing the store
+        ├── PlanRefused              the machine cannot carry the plan, or writing it would destroy something
+        │   └── EmbeddingChanged     data was made with another embedding model
         └── ConversionFailed         the exported graph could not be made or does not equal the reference
 
 Standard library only. Every error passes all its arguments to ``Exception.__init__`` so that it survives pickling.
@@ -123,6 +125,24 @@ class DiskFull(ModelStoreError):
 
 class StoreBusy(ModelStoreError):
     """Another process holds the store's lock."""
+
+
+class PlanRefused(ModelStoreError):
+    """A plan that must not be written; the message says what to do."""
+
+
+class EmbeddingChanged(PlanRefused):
+    """The plan's embedding model is not the one that existing data was made with."""
+
+    def __init__(self, made_with: str, planned: str) -> None:
+        super().__init__(made_with, planned)
+        self.made_with, self.planned = made_with, planned
+
+    def __str__(self) -> str:
+        return (
+            f"Data was made with {self.made_with}; the plan has {self.planned}, and vectors of the two cannot be "
+            "compared. Keep the old model (--only), or use --force and embed everything again."
+        )
 
 
 class ConversionFailed(ModelStoreError):

@@ -1,0 +1,59 @@
+"""How much memory one replica of a model takes, in MiB: measured where it was, otherwise estimated from its weights."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import yaml
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+
+from model_store.catalogue import ModelSpec
+from model_store.errors import CatalogueError
+
+Device = Literal["cpu", "gpu"]
+Measured = Mapping[tuple[str, Device], int]
+"""Bytes that one replica took under load, process included, by catalogue key and device."""
+
+NOTHING_MEASURED: Measured = MappingProxyType({})
+MEASURED_PATH = Path(__file__).with_name("measured.yaml")
+
+PROCESS_MB: Mapping[Device, int] = {"cpu": 400, "gpu": 1024}
+"""What a replica takes beside its weights. CPU: interpreter, Serve, tokenizer and runtime (270 measured), the rest for
+the batches of larger models. GPU: the CUDA context and the libraries' workspaces (about 500) and a full batch."""
+HEAD_ROOM = 1.25
+"""Allocators keep more than they use, and the longest batch comes one day: running out kills a replica."""
+GPU_HOST_MB = 2048
+"""RAM of a replica whose model is on a GPU: torch, the CUDA libraries and the buffers that feed it."""
+CPU_GENERATION_LIMIT = 1_000_000_000
+"""A token reads every weight once: beyond a billion, fp32, a processor says less than a few words a second."""
+
+
+def load_measured(path: Path = MEASURED_PATH) -> Measured:
+    """Figures that ship with Muster. Raises ``CatalogueError``."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        figures = TypeAdapter(dict[str, dict[Device, PositiveInt]]).validate_python(raw)
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise CatalogueError(f"{path.name} cannot be read: {error}") from error
+    return {(key, device): count for key, counts in figures.items() for device, count in counts.items()}
+
+
+def memory_mb(spec: ModelSpec, device: Device, measured: Measured) -> int:
+    """Memory of one replica on ``device``, head-room included, rounded up."""
+    known = measured.get((spec.key, device))
+    if known is not None:
+        return math.ceil(known * HEAD_ROOM / 2**20)
+    weights = spec.parameters * _weight_bytes(spec, device) / 2**20
+    return math.ceil((weights + PROCESS_MB[device]) * HEAD_ROOM)
+
+
+def too_slow(spec: ModelSpec, device: Device) -> bool:
+    """Whether the model would answer at a pace that nobody waits for."""
+    return device == "cpu" and spec.task == "generation" and spec.parameters > CPU_GENERATION_LIMIT
+
+
+def _weight_bytes(spec: ModelSpec, device: Device) -> int:
+    """Everything runs in fp32, so that answers do not depend on the device; generation on a GPU in 16 bits."""
+    return 2 if device == "gpu" and spec.task == "generation" else 4

@@ -1,0 +1,118 @@
+"""What a machine has: cores, memory, GPUs; and the tier that follows. All memory is in MiB, as ``nvidia-smi`` counts."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Tier = Literal["basic", "standard", "high", "enterprise"]
+TIERS: tuple[Tier, ...] = ("basic", "standard", "high", "enterprise")
+
+SOLD_AS = 0.93
+"""A machine sold as 16 GB reports less: firmware keeps some of the RAM, ECC a sixteenth of a GPU (15,360 of 16,384)."""
+NVIDIA_SMI_TIMEOUT_S = 10
+_QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """``memory_mb``: what the driver reports, in MiB."""
+
+    name: str
+    memory_mb: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one node may use; ``memory_mb`` is RAM in MiB."""
+
+    cores: int
+    memory_mb: int
+    gpus: tuple[Gpu, ...] = ()
+
+
+def tier(machine: Machine) -> Tier:
+    """The tier by the largest single GPU (a model is not split over two), RAM and cores."""
+    vram = max((gpu.memory_mb for gpu in machine.gpus), default=0)
+
+    def has(megabytes: int, gigabytes: int) -> bool:
+        return megabytes >= gigabytes * 1024 * SOLD_AS
+
+    if has(vram, 16) and has(machine.memory_mb, 32):
+        return "enterprise"
+    if has(vram, 8) and has(machine.memory_mb, 16):
+        return "high"
+    if has(vram, 4) or (machine.cores >= 8 and has(machine.memory_mb, 16)):
+        return "standard"
+    return "basic"
+
+
+def read_machine(root: Path = Path("/"), visible_gpus: str | None = None) -> Machine:
+    """This machine as this process may use it: its affinity and its control group count, not the whole host.
+
+    ``visible_gpus``: the text of ``CUDA_VISIBLE_DEVICES``, None where it is unset. ``root`` is another one in tests.
+    """
+    groups = _control_groups(root)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = min([memory, *(limit for group in groups if (limit := _memory_limit(group)))])
+    cores = min([cores, *(quota for group in groups if (quota := _core_quota(group)))])
+    return Machine(cores, memory // 2**20, read_gpus(visible_gpus))
+
+
+def read_gpus(visible: str | None = None) -> tuple[Gpu, ...]:
+    """GPUs that ``nvidia-smi`` names, none where it is missing, fails or hangs. torch takes seconds to import."""
+    if shutil.which(_QUERY[0]) is None:
+        return ()
+    try:
+        done = subprocess.run(_QUERY, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return parse_gpus(done.stdout, visible)
+
+
+def parse_gpus(listing: str, visible: str | None = None) -> tuple[Gpu, ...]:
+    """The lines of ``nvidia-smi`` that ``visible`` (``CUDA_VISIBLE_DEVICES``) allows.
+
+    A GPU without memory of its own ("[N/A]") is left out: a fraction of it means nothing.
+    """
+    allowed = None if visible is None else [part.strip() for part in visible.split(",")]
+    found = []
+    for line in listing.splitlines():
+        index, uuid, name, memory = (part.strip() for part in line.split(",", 3))
+        # CUDA takes the beginning of a UUID too.
+        chosen = allowed is None or any(part == index or (part and uuid.startswith(part)) for part in allowed)
+        if chosen and memory.isdecimal():
+            found.append(Gpu(name, int(memory)))
+    return tuple(found)
+
+
+def _control_groups(root: Path) -> list[Path]:
+    """Folders of this process's control groups (version 2), each with those above it: any of them may set a limit."""
+    top = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    inner = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+    own = top / inner
+    return [own, *(folder for folder in own.parents if folder == top or top in folder.parents)]
+
+
+def _memory_limit(group: Path) -> int | None:
+    text = _read(group / "memory.max")
+    return int(text) if text.isdecimal() else None
+
+
+def _core_quota(group: Path) -> int | None:
+    quota, _, period = _read(group / "cpu.max").partition(" ")
+    return max(1, int(quota) // int(period)) if quota.isdecimal() and period.isdecimal() else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

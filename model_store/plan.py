@@ -1,0 +1,191 @@
+"""Which models a machine can carry, where, and with which shares. Pure: a machine and a catalogue in, a plan out.
+
+First-fit decreasing: the largest model is placed first, on a GPU when there is one with room, else in RAM. A model
+without room gives way to its fallbacks, then to what a lower tier prefers. Models that this release can serve go before
+all others: a model that is only pencilled in never takes their place.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from model_store.catalogue import Catalogue, ModelSpec
+from model_store.footprint import NOTHING_MEASURED, Device, Measured, memory_mb, too_slow
+from model_store.machine import Machine, Tier, tier
+from model_store.room import FLEET_CPUS, REPLICA_CPUS, Room, Slot
+from model_store.tiers import Wanted, wanted_models
+
+MAX_REPLICAS = 2
+"""As in the starter: a second replica bridges a restart; more of them share the same cores or the same GPU."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``key`` plays ``role`` (empty for a model without one). ``ready``: this release has an engine that does it."""
+
+    role: str
+    key: str
+    ready: bool
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Replicas of one model. ``memory_mb``: of one replica on ``device``; ``host_mb``: the RAM it takes.
+
+    ``gpus``: for each replica up to the maximum, the GPU with room for it; empty on the CPU. ``num_cpus`` is placement.
+    """
+
+    key: str
+    device: Device
+    memory_mb: int
+    host_mb: int
+    gpu_fraction: float
+    gpus: tuple[int, ...]
+    num_cpus: float
+    min_replicas: int
+    max_replicas: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A model that has no room. ``instead``: what plays its role, None when nothing does."""
+
+    role: str
+    key: str
+    why: str
+    instead: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Choices and refusals by role, placements by size."""
+
+    machine: Machine
+    tier: Tier
+    choices: tuple[Choice, ...]
+    placements: tuple[Placement, ...]
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def deployed(self) -> tuple[Placement, ...]:
+        """What this release can run; the others are pencilled in."""
+        ready = {choice.key for choice in self.choices if choice.ready}
+        return tuple(placement for placement in self.placements if placement.key in ready)
+
+    def key_of(self, role: str) -> str | None:
+        """The model that plays ``role``."""
+        return next((choice.key for choice in self.choices if choice.role == role), None)
+
+
+def make_plan(
+    machine: Machine,
+    catalogue: Catalogue,
+    *,
+    engines: Collection[str],
+    measured: Measured = NOTHING_MEASURED,
+    tier_override: Tier | None = None,
+    only: Iterable[str] = (),
+) -> Plan:
+    """Fill ``machine``. ``engines``: tasks that can be served; ``only``: keys (no fallback for these) and roles.
+
+    Raises ``UnknownModel`` for a name in ``only`` that is neither.
+    """
+    chosen = tier_override or tier(machine)
+    wanted = wanted_models(catalogue, chosen, tuple(only))
+    packing = _Packing(machine, engines, measured)
+    for each in sorted(wanted, key=packing.urgency):
+        packing.place(each)
+    packing.grow()
+    order = [each.role for each in wanted]
+    return Plan(
+        machine,
+        chosen,
+        tuple(sorted(packing.choices, key=lambda choice: order.index(choice.role))),
+        packing.placements(),
+        tuple(sorted(packing.refusals, key=lambda refusal: order.index(refusal.role))),
+    )
+
+
+class _Packing:
+    """A plan in the making."""
+
+    def __init__(self, machine: Machine, engines: Collection[str], measured: Measured) -> None:
+        self._machine, self._engines, self._measured = machine, engines, measured
+        self._devices: tuple[Device, ...] = ("gpu", "cpu") if machine.gpus else ("cpu",)
+        self._room = Room(machine)
+        self._slots: dict[str, list[Slot]] = {}
+        self.choices: list[Choice] = []
+        self.refusals: list[Refusal] = []
+
+    def urgency(self, wanted: Wanted) -> tuple[bool, int]:
+        """What can be served first, then the largest; by the memory on the device that is tried first."""
+        if not wanted.chain:
+            return True, 0
+        first = wanted.chain[0]
+        return not self._ready(wanted.role, first), -memory_mb(first, self._devices[0], self._measured)
+
+    def place(self, wanted: Wanted) -> None:
+        """The first model of the chain with room, or one that has a place already, plays the role."""
+        role, failed, chosen = wanted.role, [], None
+        for spec in wanted.chain:
+            why = self._settle(spec)
+            if why is None:
+                chosen = spec
+                break
+            failed.append((spec.key, why))
+        if chosen:
+            self.choices.append(Choice(role, chosen.key, self._ready(role, chosen)))
+        if not wanted.chain:
+            failed = [("-", "the catalogue has no model for it")]
+        self.refusals += [Refusal(role, key, why, chosen and chosen.key) for key, why in failed]
+
+    def grow(self) -> None:
+        """More replicas where there is room, in the order of placing: the maximum that autoscaling may reach."""
+        for slots in self._slots.values():
+            limit = max(MAX_REPLICAS, len(self._machine.gpus)) if slots[0].device == "gpu" else MAX_REPLICAS
+            while len(slots) < limit and (slot := self._room.another(slots[0])):
+                self._room.take(slot)
+                slots.append(slot)
+
+    def placements(self) -> tuple[Placement, ...]:
+        """What was placed. Models on the CPU share the cores that the rest of the fleet leaves, at most one each."""
+        slots = [slot for slots in self._slots.values() for slot in slots]
+        on_cpu = sum(slot.device == "cpu" for slot in slots)
+        left = self._machine.cores * 100 - FLEET_CPUS - REPLICA_CPUS * (len(slots) - on_cpu)
+        share = min(100, left // on_cpu) if on_cpu else 0
+        return tuple(_placement(key, slots, share) for key, slots in self._slots.items())
+
+    def _settle(self, spec: ModelSpec) -> str | None:
+        """Give the model a place; returns why it has none."""
+        if spec.key in self._slots:
+            return None
+        reasons = []
+        for device in self._devices:
+            if too_slow(spec, device):
+                reasons.append(f"{spec.parameters / 1e9:.1f} billion parameters generate too slowly on a CPU")
+                continue
+            found = self._room.find(device, memory_mb(spec, device, self._measured))
+            if isinstance(found, Slot):
+                self._room.take(found)
+                self._slots[spec.key] = [found]
+                return None
+            reasons.append(found)
+        return "; ".join(dict.fromkeys(reasons))
+
+    def _ready(self, role: str, spec: ModelSpec) -> bool:
+        """A model that stands in for another task (embeddings for emotions) needs an engine of that task."""
+        return spec.task in self._engines and (not role or role in spec.roles)
+
+
+def _placement(key: str, slots: list[Slot], cpu_share: int) -> Placement:
+    first = slots[0]
+    return Placement(
+        key=key,
+        device=first.device,
+        memory_mb=first.memory_mb,
+        host_mb=first.host_mb,
+        gpu_fraction=first.cents / 100,
+        gpus=tuple(slot.gpu for slot in slots if slot.gpu is not None),
+        num_cpus=(cpu_share if first.device == "cpu" else REPLICA_CPUS) / 100,
+        min_replicas=1,
+        max_replicas=len(slots),
+    )
