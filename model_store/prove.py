@@ -1,12 +1,11 @@
 """Proof of a model that has no exported graph: loaded once in a child process, its answers to golden texts recorded.
 
 The artefact is one file, ``golden.json``: ``inputs``, ``outputs`` (logits of each input, or the tokens of a greedy
-continuation), ``memory_bytes`` (what loading and answering added to the process). ``check`` loads the model again and
+continuation), ``memory_bytes`` (what the loaded model added to the process). ``check`` loads the model again and
 compares. ``python -m model_store.prove record|check FILES TARGET TASK``.
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,23 @@ def check_in_child_process(files: Path, artefact: Path, task: str) -> None:
 
 def record(files: Path, target: Path, task: str) -> None:
     """Write ``golden.json``."""
-    before = _peak_bytes()
-    outputs = _answers(files, task)
-    facts = {"task": task, "inputs": TEXTS, "outputs": outputs, "memory_bytes": max(0, _peak_bytes() - before)}
+    import psutil
+    import torch  # noqa: F401 - what the libraries take is not the model's
+    import transformers  # noqa: F401
+
+    process = psutil.Process()
+    before = process.memory_info().rss
+    model, tokenizer = _loaded(files, task)
+    outputs = _answers(model, tokenizer, task)
+    added = max(0, process.memory_info().rss - before)
+    facts = {"task": task, "inputs": TEXTS, "outputs": outputs, "memory_bytes": added}
     (target / "golden.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def check(files: Path, artefact: Path, task: str) -> None:
     """Raises ``ConversionFailed`` when an answer moved."""
     golden = json.loads((artefact / "golden.json").read_bytes())
-    for expected, found in zip(golden["outputs"], _answers(files, task), strict=True):
+    for expected, found in zip(golden["outputs"], _answers(*_loaded(files, task), task), strict=True):
         moved = max((abs(a - b) for a, b in zip(expected, found, strict=True)), default=0.0)
         if not moved <= TOLERANCE * max(1.0, *map(abs, expected)):
             raise ConversionFailed(f"A golden answer moved by {moved:.1e}.")
@@ -57,15 +63,19 @@ def memory_bytes(artefact: Path) -> int | None:
         return None
 
 
-def _answers(files: Path, task: str) -> list[list[float]]:
+def _loaded(files: Path, task: str) -> tuple[Any, Any]:
     import torch
 
     from model_store.loading import load_model, load_tokenizer
 
-    torch.manual_seed(0)
     # One thread: the sums are then added in the same order every time.
     torch.set_num_threads(1)
-    model, tokenizer = load_model(files, task), load_tokenizer(files)
+    return load_model(files, task), load_tokenizer(files)
+
+
+def _answers(model: Any, tokenizer: Any, task: str) -> list[list[float]]:
+    import torch
+
     with torch.inference_mode():
         return [_answer(model, tokenizer, text, task) for text in TEXTS]
 
@@ -85,11 +95,6 @@ def _answer(model: Any, tokenizer: Any, text: str, task: str) -> list[float]:
 def _longest(model: Any) -> int:
     positions = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
     return max(4, min(64, int(positions or 64) - NEW_TOKENS - 2))
-
-
-def _peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":

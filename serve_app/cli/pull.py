@@ -166,6 +166,18 @@ def _wanted(catalogue: "Catalogue", names: Sequence[str], fleet: Fleet | None) -
     return _planned(catalogue)
 
 
+def _planned(catalogue: "Catalogue") -> "list[ModelSpec]":
+    """The models that the plan of this machine has room for, those without an engine in this release included."""
+    from model_store.footprint import load_measured
+    from model_store.machine import read_machine
+    from model_store.plan import make_plan
+    from serve_app.planned import ENGINES
+
+    machine = read_machine(visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    plan = make_plan(machine, catalogue, engines=ENGINES, measured=load_measured())
+    return [catalogue.resolve(placement.key) for placement in plan.placements]
+
+
 def _is_hubs(spec: "ModelSpec") -> bool:
     from model_store.catalogue import HubSource
 

@@ -14,7 +14,7 @@ import pytest
 
 from model_store import convert, prove
 from model_store.catalogue import Catalogue, HubSource, ModelSpec, load_catalogue
-from model_store.errors import DiskFull, GatedModel, HubUnavailable, SourceUnavailable
+from model_store.errors import ConversionFailed, DiskFull, GatedModel, HubUnavailable, SourceUnavailable
 from model_store.folder import install_folder
 from model_store.hub import ATTEMPTS, Hub
 from model_store.pull import Puller, silent
@@ -98,7 +98,7 @@ def test_a_proof_notices_other_weights(hub, toys, tmp_path):
     facts = json.loads(golden.read_text())
     facts["outputs"][0][0] += 0.5
     (tmp_path / "golden.json").write_text(json.dumps(facts))
-    with pytest.raises(convert.ConversionFailed, match="moved by"):
+    with pytest.raises(ConversionFailed, match="moved by"):
         prove.check(stored.files, tmp_path, "classification")
 
 
@@ -174,8 +174,11 @@ def test_a_broken_pull_goes_on_where_it_stopped(store, hub, toys):
     assert hub.calls["GET cdn"] == 0
 
 
-def test_a_storm_ends_with_the_right_files_and_bounded_calls(hub, toys, tmp_path):
+def test_a_storm_ends_with_the_right_files_and_bounded_calls(hub, toys, tmp_path, monkeypatch):
     """429 to nine calls of ten, bodies cut anywhere, one file in five corrupted."""
+    sleep = time.sleep
+    # The library's own retries wait at least a second each.
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: sleep(seconds / 100))
     keys = ("distilbert-sst-2", "all-mpnet-base-v2", "dialogpt-small", "flan-t5-large")
     for key in keys:
         hub.add(spec_of(key).id, toys(key))
