@@ -38,9 +38,9 @@ _FAMILIES = {
         sinusoidal_pos_embds tie_weights_""",
     "bart": """activation_dropout activation_function add_bias_logits add_final_layernorm add_final_layer_norm
         classif_dropout d_model decoder_attention_heads decoder_ffn_dim decoder_layerdrop decoder_layers
-        do_blenderbot_90_layernorm dropout encoder_attention_heads encoder_ffn_dim encoder_layerdrop encoder_layers extra_pos_embeddings
-        force_bos_token_to_be_generated init_std normalize_before normalize_embedding replacing_rate scale_embedding
-        static_position_embeddings student_decoder_layers student_encoder_layers""",
+        do_blenderbot_90_layernorm dropout encoder_attention_heads encoder_ffn_dim encoder_layerdrop encoder_layers
+        extra_pos_embeddings force_bos_token_to_be_generated init_std normalize_before normalize_embedding replacing_rate
+        scale_embedding static_position_embeddings student_decoder_layers student_encoder_layers""",
     "gpt2": """activation_function attn_pdrop embd_pdrop layer_norm_epsilon n_ctx n_embd n_head n_inner n_layer
         n_positions reorder_and_upcast_attn resid_pdrop scale_attn_by_inverse_layer_idx scale_attn_weights
         summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj""",
