@@ -1,15 +1,18 @@
 """Hostile files do not enter; the models of the catalogue do."""
 
+import io
 import json
 import os
+import random
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+import safetensors
 from hostile import GOOD_CONFIG, GOOD_TENSORS, HOSTILE, config, good, put, say, weights
 
-from model_store import trust
+from model_store import safetensors_header, trust
 from model_store.catalogue import load_catalogue
 from model_store.config_keys import ALLOWED
 from model_store.errors import ModelStoreError, UntrustedArtefact
@@ -99,6 +102,25 @@ def test_tensors_may_be_listed_in_any_order_and_be_empty(tmp_path):
     trust.inspect(folder, "bert")
 
 
+def test_what_the_header_check_lets_in_the_library_reads():
+    """Seeded damage to a header: wherever the check is content, safetensors itself is too."""
+    original = weights(GOOD_TENSORS)
+    randomness = random.Random(11)
+    alphabet = b'{}[],:"0123456789abFU-. \\'
+    let_in = 0
+    for _ in range(4000):
+        damaged = bytearray(original)
+        for _ in range(randomness.choice((1, 1, 2, 3))):
+            damaged[randomness.randrange(len(original) - 24)] = randomness.choice(alphabet)
+        try:
+            safetensors_header.check(io.BytesIO(damaged), len(damaged))
+        except safetensors_header.BadHeader:
+            continue
+        let_in += 1
+        assert len(safetensors.deserialize(bytes(damaged))) == 2
+    assert let_in > 20
+
+
 def test_words_of_a_vocabulary_are_no_keys(tmp_path):
     folder = good(tmp_path / "model")
     say("vocab.json", {"auto_map": 0, "kernel": 1, "trust_remote_code": 2})(folder)
@@ -112,7 +134,13 @@ LEGACY = {
     "xlm-roberta": {"output_past": True, "_name_or_path": "xlm-roberta-large", "torch_dtype": "float32"},
     "distilbert": {"finetuning_task": "sst-2", "tie_weights_": True, "output_past": True},
     "mpnet": {"gradient_checkpointing": False, "relative_attention_num_buckets": 32},
-    "bart": {"_num_labels": 3, "add_bias_logits": False, "classif_dropout": 0.0, "normalize_before": False},
+    "bart": {
+        **{"_num_labels": 3, "add_bias_logits": False, "add_final_layer_norm": False, "classif_dropout": 0.0},
+        **{"extra_pos_embeddings": 2, "force_bos_token_to_be_generated": True, "normalize_before": False},
+        **{"normalize_embedding": True, "output_past": True, "prefix": " ", "replacing_rate": 0},
+        **{"static_position_embeddings": False, "student_decoder_layers": None, "early_stopping": True},
+        **{"task_specific_params": {"summarization": {"max_length": 142, "num_beams": 4}}},
+    },
     "gpt2": {"n_ctx": 1024, "task_specific_params": {"conversational": {"max_length": 1000}}, "summary_use_proj": True},
     "mistral": {"rope_theta": 1000000.0, "sliding_window": None, "torch_dtype": "bfloat16"},
     "phi": {"partial_rotary_factor": 0.4, "rope_scaling": None, "rope_theta": 10000.0},
