@@ -221,7 +221,7 @@ def test_a_stand_in_for_another_task_is_not_called_served():
 
 
 def test_only_names_models_and_roles():
-    plan = plan_of(MACHINES["server-8-cores"], only=["bart-large", "sentiment", "intfloat/e5-large-v2"])
+    plan = plan_of(MACHINES["server-8-cores"], only=["bart-large", "sentiment", "intfloat/e5-large-v2", "e5-large-v2"])
     assert [(choice.role, choice.key) for choice in plan.choices] == [
         ("embedding", "e5-large-v2"),
         ("sentiment", "twitter-roberta-base-sentiment-latest"),
