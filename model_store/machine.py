@@ -13,7 +13,8 @@ TIERS: tuple[Tier, ...] = ("basic", "standard", "high", "enterprise")
 SOLD_AS = 0.93
 """A machine sold as 16 GB reports less: firmware keeps some of the RAM, ECC a sixteenth of a GPU (15,360 of 16,384)."""
 NVIDIA_SMI_TIMEOUT_S = 10
-_QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
+_FIELDS = ("index", "uuid", "name", "memory.total")
+_QUERY = ("nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,10 @@ def parse_gpus(listing: str, visible: str | None = None) -> tuple[Gpu, ...]:
     allowed = None if visible is None else [part.strip() for part in visible.split(",")]
     found = []
     for line in listing.splitlines():
-        index, uuid, name, memory = (part.strip() for part in line.split(",", 3))
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) != len(_FIELDS):
+            continue  # prose, such as "No devices were found"
+        index, uuid, name, memory = parts
         # CUDA takes the beginning of a UUID too.
         chosen = allowed is None or any(part == index or (part and uuid.startswith(part)) for part in allowed)
         if chosen and memory.isdecimal():

@@ -136,7 +136,8 @@ class _Packing:
             self.choices.append(Choice(role, chosen.key, self._ready(role, chosen)))
         if not wanted.chain:
             failed = [("-", "the catalogue has no model for it")]
-        self.refusals += [Refusal(role, key, why, chosen and chosen.key) for key, why in failed]
+        instead = chosen.key if chosen else None
+        self.refusals += [Refusal(role, key, why, instead) for key, why in failed]
 
     def grow(self) -> None:
         """More replicas where there is room, in the order of placing: the maximum that autoscaling may reach."""

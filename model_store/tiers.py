@@ -56,8 +56,9 @@ def wanted_models(catalogue: Catalogue, tier: Tier, only: tuple[str, ...] = ()) 
 
     Raises ``UnknownModel``.
     """
-    named = [catalogue.resolve(name) for name in dict.fromkeys(only) if name not in ROLES]
-    exact = [Wanted(role, (spec,)) for spec in dict.fromkeys(named) for role in spec.roles or ("",)]
+    # By key: a model may be named twice, by its key and by its hub id.
+    named = {spec.key: spec for spec in (catalogue.resolve(name) for name in only if name not in ROLES)}
+    exact = [Wanted(role, (spec,)) for spec in named.values() for role in spec.roles or ("",)]
     taken = {wanted.role for wanted in exact}
     roles = [role for role in ROLES if (role in only or not only) and role not in taken]
     chosen = [*exact, *(Wanted(role, _chain(catalogue, tier, role)) for role in roles)]

@@ -21,7 +21,9 @@ def muster(*arguments, home, stdin=None, **environment):
     return subprocess.run(command, capture_output=True, text=True, env=env, input=stdin, timeout=120)
 
 
-@pytest.mark.parametrize("command", [(), ("up",), ("embed",), ("infer",), ("models",), ("skills", "train"), ("env",)])
+@pytest.mark.parametrize(
+    "command", [(), ("up",), ("embed",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("env",)]
+)
 def test_help_needs_no_heavy_import(command):
     script = (
         "import sys\nfrom serve_app.cli.main import app\n"

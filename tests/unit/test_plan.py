@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray.serve.schema import ServeDeploySchema
 
 from model_store.catalogue import ROLES, Catalogue, load_catalogue
 from model_store.errors import UnknownModel
@@ -140,6 +141,7 @@ def test_every_written_topology_passes_the_config_check(name, override):
     written = yaml.safe_load(text)
     check_topology(written)
     check_applications(written)
+    ServeDeploySchema.model_validate(written)
     applications = {application["name"]: application for application in written["applications"]}
     assert set(applications) == {placement.key for placement in plan.deployed} | set(FIXED)
     for placement in plan.deployed:
@@ -221,7 +223,7 @@ def test_a_stand_in_for_another_task_is_not_called_served():
 
 
 def test_only_names_models_and_roles():
-    plan = plan_of(MACHINES["server-8-cores"], only=["bart-large", "sentiment", "intfloat/e5-large-v2"])
+    plan = plan_of(MACHINES["server-8-cores"], only=["bart-large", "sentiment", "intfloat/e5-large-v2", "e5-large-v2"])
     assert [(choice.role, choice.key) for choice in plan.choices] == [
         ("embedding", "e5-large-v2"),
         ("sentiment", "twitter-roberta-base-sentiment-latest"),

@@ -14,7 +14,11 @@ from model_store.errors import PlanRefused
 from model_store.machine import Gpu, parse_gpus, read_gpus, read_machine
 from serve_app.planned import write_topology
 
-LISTING = "0, GPU-aaaa-1, NVIDIA A10G, 23028\n1, GPU-bbbb-2, NVIDIA L4, 23034\n2, GPU-cccc-3, NVIDIA GB10, [N/A]\n"
+LISTING = """0, GPU-aaaa-1, NVIDIA A10G, 23028
+1, GPU-bbbb-2, NVIDIA L4, 23034
+2, GPU-cccc-3, NVIDIA GB10, [N/A]
+No more devices
+"""
 
 
 @pytest.fixture
