@@ -32,7 +32,9 @@ def require_room(stored: StoredModel) -> None:
 def bytes_to_load(stored: StoredModel) -> int:
     """What loading takes at its peak: the weights of the graph, or of the safetensors where there is none."""
     folder = stored.folder / stored.artefact.folder if stored.artefact else stored.files
-    weights = sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".onnx", ".safetensors", ".data"))
+    weights = sum(
+        path.stat().st_size for path in folder.rglob("*") if path.suffix in (".onnx", ".safetensors", ".data")
+    )
     return int(weights * ONCE_MORE) + HEADROOM
 
 

@@ -43,4 +43,6 @@ def _find(spec: ModelSpec, place: Path) -> Path:
             return place / name
     if (place / "config.json").is_file():
         return place
-    raise SourceUnavailable(f"{place} has no folder {spec.key} or {spec.id.replace('/', '--')}, nor a config.json itself.")
+    raise SourceUnavailable(
+        f"{place} has no folder {spec.key} or {spec.id.replace('/', '--')}, nor a config.json itself."
+    )

@@ -1,7 +1,8 @@
 """The hub: what a repository holds, and its files one by one, by ``huggingface_hub``.
 
-All patience is here. The library retries a few times by itself; on top of that every call is repeated up to
-``ATTEMPTS`` times, with exponential backoff and full jitter, or after the time that the hub's RateLimit header names.
+All patience is here. The library retries a few times by itself; on top of that every call that failed is repeated up to
+``ATTEMPTS`` times, with exponential backoff and full jitter, and one that the hub told to come back later up to
+``REFUSALS`` times, after the time that its RateLimit header names.
 The library checks a file's size only; here its digest is compared with the one the hub's listing gave.
 """
 
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from model_store.errors import GatedModel, HubUnavailable, SourceUnavailable
 from model_store.lock import FileDigest, digest_file
 
-ATTEMPTS = 12
+ATTEMPTS, REFUSALS = 12, 150
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 _BLOCK = 1 << 20
 
@@ -81,36 +82,65 @@ class Hub:
 
         def once() -> FileDigest:
             target = folder / file.name
-            if (found := _checked(target, file)) is None:
-                target.unlink(missing_ok=True)
-                self._api.hf_hub_download(
-                    snapshot.repo, file.name, revision=snapshot.commit, local_dir=folder, force_download=True
-                )
-                found = _checked(target, file)
-            if found is None:
-                target.unlink(missing_ok=True)
-                raise _Corrupted(f"{file.name} arrived with a wrong digest")
-            return found
+            if found := _checked(target, file):
+                return found
+            target.unlink(missing_ok=True)
+            self._download(snapshot, file, target)
+            if found := _checked(target, file):
+                return found
+            target.unlink(missing_ok=True)
+            raise _Corrupted(f"{file.name} arrived with a wrong digest")
 
         return self._patiently(snapshot.repo, stop, once)
 
+    def _download(self, snapshot: Snapshot, file: RemoteFile, target: Path) -> None:
+        """Fetch into ``<name>.part``, going on where an earlier attempt broke off, then rename.
+
+        ``http_get`` instead of ``hf_hub_download``: the listing has told size and digest already, so there is nothing to
+        ask about a file before fetching it, and what has come is not thrown away.
+        """
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils._headers import build_hf_headers
+
+        url = hf_hub_url(snapshot.repo, file.name, revision=snapshot.commit, endpoint=self._api.endpoint)
+        part = target.with_name(f"{target.name}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        if part.exists() and part.stat().st_size >= file.size:
+            part.unlink()
+        with part.open("ab") as writer:
+            http_get(
+                url,
+                writer,
+                resume_size=writer.tell(),
+                headers=build_hf_headers(token=self._api.token),
+                expected_size=file.size,
+                displayed_filename=file.name,
+            )
+        part.replace(target)
+
     def _patiently(self, repo: str, stop: threading.Event, call: Callable[[], T]) -> T:
         """Repeat what may succeed later; tell the rest in Muster's words."""
-        for attempt in range(ATTEMPTS):
+        failures = refusals = 0
+        while True:
             try:
                 return call()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - judged by its kind in the next line
                 _final(repo, error)
                 last = error
-            if attempt + 1 == ATTEMPTS or stop.wait(self._wait(attempt, last) * self._pace):
+            refused = _refused(last)
+            refusals, failures = refusals + refused, failures + (not refused)
+            if failures >= ATTEMPTS or refusals >= REFUSALS:
                 break
-        raise HubUnavailable(repo, attempt + 1, _told(last)) from last
+            if stop.wait(self._wait(refusals if refused else failures, last) * self._pace):
+                break
+        raise HubUnavailable(repo, failures + refusals, _told(last)) from last
 
     def _wait(self, attempt: int, error: Exception) -> float:
         named = _reset_after(error)
         if named is not None:
             return named + self._random.random()
-        return self._random.uniform(0.0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**attempt))
+        return self._random.uniform(0.0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt, 10)))
 
 
 class _Corrupted(OSError):
@@ -145,7 +175,9 @@ def _final(repo: str, error: Exception) -> None:
         if isinstance(one, errors.GatedRepoError):
             raise GatedModel(repo) from error
         if isinstance(one, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
-            raise SourceUnavailable(f"The hub has no such revision or file in {repo}: it may have been moved.") from error
+            raise SourceUnavailable(
+                f"The hub has no such revision or file in {repo}: it may have been moved."
+            ) from error
         if isinstance(one, errors.RepositoryNotFoundError):
             raise SourceUnavailable(
                 f"The hub has no repository {repo}, or it is private: check the name, and HF_TOKEN if it is private."
@@ -159,9 +191,14 @@ def _final(repo: str, error: Exception) -> None:
         raise error
 
 
+def _refused(error: Exception) -> bool:
+    """Whether the hub only said that it was asked too often."""
+    return any(_status(one) == 429 for one in _chain(error))
+
+
 def _reset_after(error: Exception) -> float | None:
     """Seconds that the hub asks to wait, when it did."""
-    from huggingface_hub.utils import parse_ratelimit_headers
+    from huggingface_hub.utils._http import parse_ratelimit_headers
 
     for one in _chain(error):
         if _status(one) != 429:

@@ -27,7 +27,9 @@ def unpickled(
     if len(locked) == len(digests):
         return locked
     if any("/" in name for name in digests.keys() - locked.keys()):
-        raise ConversionFailed(f"{spec.key} has pickled weights in a module's folder; only the model's own are converted.")
+        raise ConversionFailed(
+            f"{spec.key} has pickled weights in a module's folder; only the model's own are converted."
+        )
     progress(f"{spec.key}: converting pickled weights to safetensors")
     with TemporaryDirectory(dir=files.parent) as folder:
         child.run("model_store.pickled", [str(files.resolve()), folder, spec.task], lambda line: None)

@@ -77,7 +77,9 @@ class Puller:
         The commit is the catalogue's, else the one in the store, else (or with ``update``) what the revision means now.
         """
         if not isinstance(spec.source, HubSource):
-            raise SourceUnavailable(f"{spec.key} does not come from the hub; `muster models adopt {spec.key}` takes it.")
+            raise SourceUnavailable(
+                f"{spec.key} does not come from the hub; `muster models adopt {spec.key}` takes it."
+            )
         known = self._store.revision(spec.key)
         revision = spec.revision if spec.revision != "unpinned" else None
         revision = revision or (None if update else known) or spec.source.revision
@@ -134,8 +136,6 @@ class Puller:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        # The library's own records of the download.
-        shutil.rmtree(target / ".cache", ignore_errors=True)
         return digests
 
 
@@ -150,5 +150,3 @@ class _Silent:
 
     def step(self, message: str) -> None:
         return
-
-

@@ -43,16 +43,16 @@ def disk(json: JSON = False) -> None:
 
     settings = load_settings()
     store = ModelStore(settings.store_dir)
-    rows = [{"what": key, "bytes": _bytes(store.path(key))} for key in store.ls()]
-    rows += [{"what": f"unfinished: {folder.name}", "bytes": _bytes(folder)} for folder in store.leftovers()]
+    rows = [(key, _bytes(store.path(key))) for key in store.ls()]
+    rows += [(f"unfinished: {folder.name}", _bytes(folder)) for folder in store.leftovers()]
     if settings.skills_dir.is_dir():
-        rows.append({"what": "skill models", "bytes": _bytes(settings.skills_dir)})
+        rows.append(("skill models", _bytes(settings.skills_dir)))
     place = settings.store_dir if settings.store_dir.is_dir() else Path("/")
-    rows.append({"what": "free on this disk", "bytes": shutil.disk_usage(place).free})
+    rows.append(("free on this disk", shutil.disk_usage(place).free))
     if json:
-        emit(rows)
+        emit([{"what": what, "bytes": size} for what, size in rows])
     else:
-        table(("what", "size"), [(row["what"], f"{row['bytes'] / 1e6:.1f} MB") for row in rows])
+        table(("what", "size"), [(what, f"{size / 1e6:.1f} MB") for what, size in rows])
 
 
 def _bytes(folder: Path) -> int:

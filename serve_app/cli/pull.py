@@ -1,4 +1,4 @@
-"""``muster models pull``, ``repair``, ``outdated`` and ``add``: what talks to the hub, and what decides what is asked of it."""
+"""``muster models pull``, ``repair``, ``outdated`` and ``add``: what asks the hub, and what decides what is asked."""
 
 import os
 import threading
@@ -41,11 +41,14 @@ def pull(
     keys: Keys = None,
     fleet: Annotated[Fleet | None, typer.Option(help="A set of models instead of keys.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and stop.")] = False,
-    update: Annotated[bool, typer.Option("--update", help="Take the newest commit of models that are unpinned.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take the newest commit of models that are unpinned.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no hub: succeed only with what is here.")] = False,
     mirror: Mirror = None,
     from_dir: Annotated[
-        Path | None, typer.Option("--from-dir", help="A folder with a folder per model, named key or org--name.", file_okay=False)
+        Path | None,
+        typer.Option("--from-dir", help="A folder with a folder per model, named key or org--name.", file_okay=False),
     ] = None,
     json: JSON = False,
 ) -> None:
@@ -108,7 +111,12 @@ def outdated(mirror: Mirror = None, json: JSON = False) -> None:
         emit([row | {"outdated": row["stored"] != row["newest"]} for row in rows])
     else:
         cells = [
-            (row["key"], str(row["stored"])[:12], str(row["newest"])[:12], "no" if row["stored"] == row["newest"] else "yes")
+            (
+                row["key"],
+                str(row["stored"])[:12],
+                str(row["newest"])[:12],
+                "no" if row["stored"] == row["newest"] else "yes",
+            )
             for row in rows
         ]
         table(("model", "stored", "newest", "outdated"), cells)
@@ -222,7 +230,13 @@ def _show(pulls: "Sequence[Pull]", json: bool) -> None:
         )
         return
     rows = [
-        (one.spec.key, one.snapshot.commit[:12], len(one.files), _mb(one.total), "in the store" if one.stored else _mb(one.missing))
+        (
+            one.spec.key,
+            one.snapshot.commit[:12],
+            len(one.files),
+            _mb(one.total),
+            "in the store" if one.stored else _mb(one.missing),
+        )
         for one in pulls
     ]
     table(("model", "revision", "files", "size", "to fetch"), rows)

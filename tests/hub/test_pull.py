@@ -83,7 +83,7 @@ def test_every_kind_of_model_in_the_catalogue_is_pulled_proved_and_locked(spec, 
     stored = store.open(spec.key)
     assert stored.revision == commit
     names = {path.name for path in stored.files.rglob("*")}
-    assert "model.safetensors" in names
+    assert any(name.startswith("model") and name.endswith(".safetensors") for name in names)
     assert not names & {"pytorch_model.bin", "tf_model.h5", "model.onnx", ".gitattributes", "flax_model.msgpack"}
     if spec.task != "embedding":
         prove.check(stored.files, stored.folder / stored.artefact.folder, spec.task)
@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_before_a_byte_is_fetched(store, hub, toys, monkeypa
 def test_gated_repositories_name_the_page_and_a_token_opens_them(store, hub, toys):
     spec = spec_of("mistral-7b-instruct")
     hub.add(spec.id, toys(spec.key), gated=True)
-    with pytest.raises(GatedModel, match="accept its licence at https://huggingface.co/mistralai/Mistral-7B"):
+    with pytest.raises(GatedModel, match=r"accept its licence at https://huggingface\.co/mistralai/Mistral-7B"):
         pull(store, hub, spec.key)
     pull(store, hub, spec.key, token=GOOD_TOKEN)
     assert store.ls() == [spec.key]
@@ -185,14 +185,9 @@ def test_a_storm_ends_with_the_right_files_and_bounded_calls(hub, toys, tmp_path
     hub.storm(rate_limited=0.9, cut=0.3, corrupt=0.2, seed=11)
     store, files = store_at(tmp_path / "store"), 0
     for key in keys:
-        for _ in range(20):
-            try:
-                puller = Puller(store, Hub(hub.endpoint, pace=0.01, seed=3))
-                plan = puller.plan(spec_of(key))
-                puller.pull(plan, silent())
-                break
-            except HubUnavailable:
-                continue
+        puller = Puller(store, Hub(hub.endpoint, pace=0.01, seed=3))
+        plan = puller.plan(spec_of(key))
+        puller.pull(plan, silent())
         files += len(plan.files)
         for file in plan.files:
             assert (store.open(key).files / file.name).read_bytes() == (toys(key) / file.name).read_bytes()
@@ -268,13 +263,16 @@ def test_kills_at_random_moments_leave_a_clean_store(hub, toys, tmp_path):
     source = shutil.copytree(toys(key), tmp_path / "source")
     hub.add(spec_of(key).id, source)
     root = tmp_path / "store"
-    killed = 0
+    command = [sys.executable, "-c", _PULLING, str(root), hub.endpoint]
+    started = time.monotonic()
+    subprocess.run(command, check=True)
+    undisturbed, killed = time.monotonic() - started, 0
     for turn in range(KILLS):
         (source / "README.md").write_text(f"turn {turn // 2}")
         hub.update(spec_of(key).id, source)
-        child = subprocess.Popen([sys.executable, "-c", _PULLING, str(root), hub.endpoint], cwd=Path.cwd())
-        # Most of the time goes into importing; the moments lie around the pull itself.
-        time.sleep(random_.uniform(0.3, 1.6))
+        child = subprocess.Popen(command)
+        # The first half of the time goes into importing.
+        time.sleep(undisturbed * random_.uniform(0.4, 1.0))
         child.send_signal(signal.SIGKILL)
         killed += child.wait() == -signal.SIGKILL
         store = store_at(root)

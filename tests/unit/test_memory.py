@@ -37,4 +37,4 @@ def test_a_control_group_with_less_than_the_machine_decides(tmp_path, monkeypatc
 
 
 def test_the_error_survives_the_way_between_processes():
-    assert str(pickle.loads(pickle.dumps(DoesNotFit("m", 2**21, 2**20)))).startswith("Model 'm' needs 2 MiB")  # noqa: S301
+    assert str(pickle.loads(pickle.dumps(DoesNotFit("m", 2**21, 2**20)))).startswith("Model 'm' needs 2 MiB")
