@@ -129,6 +129,12 @@ def deploy(server: Server, replicas: dict[str, int]) -> None:
                 "initial_replicas": count,
                 "max_replicas": count,
             }
+    deploy_topology(server, topology)
+    wait_for_replicas(server, replicas)
+
+
+def deploy_topology(server: Server, topology: dict[str, Any]) -> None:
+    """``serve deploy`` of a whole topology; returns when it was accepted."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(topology, file)
         file.flush()
@@ -136,7 +142,6 @@ def deploy(server: Server, replicas: dict[str, int]) -> None:
         command = [serve, "deploy", file.name, "--address", server.dashboard]
         environment = {**os.environ, **serving_environment(server.home)}
         subprocess.run(command, check=True, capture_output=True, env=environment)
-    wait_for_replicas(server, replicas)
 
 
 def wait_for_replicas(server: Server, replicas: dict[str, int]) -> None:

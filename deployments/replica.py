@@ -13,12 +13,18 @@ from deployments.hosted import HostedReplica
 from deployments.memory import require_room
 from deployments.settings import load_settings
 from model_store.settings import load_settings as load_store_settings
+from model_store.signing import require_signature
 from model_store.store import ModelStore
 
 
 def _load(key: str) -> Engine:
-    stored = ModelStore(load_store_settings().store_dir).open(key)
+    wanted = load_store_settings()
+    store = ModelStore(wanted.store_dir)
+    stored = store.open(key)
+    if wanted.signing_key is not None:
+        require_signature(stored.folder, key, wanted.signing_key)
     require_room(stored)
+    store.mark_used(key)
     engine = load_encoder(stored, load_settings())
     engine.warm()
     return engine

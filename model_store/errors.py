@@ -13,6 +13,7 @@
         │   ├── HubUnavailable       the hub did not answer well, however often it was asked
         │   └── GatedModel           its licence must be accepted first, by a person
         ├── DiskFull                 the model would not fit on the disk
+        ├── UnusableKey              a key file that is no Ed25519 key (signing)
         ├── StoreBusy                another process is changing the store
         ├── PlanRefused              the machine cannot carry the plan, or writing it would destroy something
         │   └── EmbeddingChanged     data was made with another embedding model

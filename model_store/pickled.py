@@ -4,12 +4,14 @@
 transformers, which knows which tensors a family ties; only safetensors ever enter the store.
 """
 
+import os
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from model_store import child
+from model_store import child, trust
 from model_store.catalogue import ModelSpec
 from model_store.errors import ConversionFailed
 from model_store.lock import FileDigest, digest_file
@@ -21,7 +23,7 @@ def unpickled(
 ) -> dict[str, str]:
     """sha256 of every file that belongs to the model below ``files``, pickled weights replaced by safetensors there.
 
-    Raises ``ConversionFailed``.
+    Raises ``ConversionFailed``, ``UntrustedArtefact``.
     """
     locked = {name: digest.sha256 for name, digest in digests.items() if not is_pickled(name)}
     if len(locked) == len(digests):
@@ -31,14 +33,27 @@ def unpickled(
             f"{spec.key} has pickled weights in a module's folder; only the model's own are converted."
         )
     progress(f"{spec.key}: converting pickled weights to safetensors")
-    with TemporaryDirectory(dir=files.parent) as folder:
-        child.run("model_store.pickled", [str(files.resolve()), folder, spec.task], lambda line: None)
-        for path in sorted(Path(folder).glob("model*.safetensors*")):
+    with TemporaryDirectory(dir=files.parent) as scratch:
+        source, target = Path(scratch) / "files", Path(scratch) / "safe"
+        target.mkdir()
+        _without_weights(files, source, locked)
+        # Configuration decides what code runs; it is judged before anything of the model is loaded.
+        trust.inspect(source, spec.family)
+        for name in digests.keys() - locked.keys():
+            os.link(files / name, source / name)
+        child.run("model_store.pickled", [str(source.resolve()), str(target.resolve()), spec.task], lambda line: None)
+        for path in sorted(target.glob("model*.safetensors*")):
             path.replace(files / path.name)
             digest = digest_file(files / path.name)
             assert digest is not None
             locked[path.name] = digest.sha256
     return locked
+
+
+def _without_weights(files: Path, target: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(files / name, target / name)
 
 
 def _convert(files: Path, target: Path, task: str) -> None:

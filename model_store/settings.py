@@ -19,11 +19,15 @@ def default_home() -> Path:
 
 
 class StoreSettings(BaseSettings):
-    """``home`` (``MUSTER_HOME``) is the data folder; everything else lies below it."""
+    """``home`` (``MUSTER_HOME``) is the data folder; everything else lies below it.
+
+    ``signing_key`` (``MUSTER_SIGNING_KEY``): a public Ed25519 key in PEM; when it is set, only signed models serve.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=default_home)
+    signing_key: Path | None = None
 
     @field_validator("home")
     @classmethod

@@ -7,6 +7,7 @@ Layout, ``format_version`` 1 (a manifest of another version is refused)::
       models/
         .staging-<random>/          0700; a model that is being built, swept by the next change
         .pull-<key>-<commit>/       0700; files that a pull has fetched so far, kept until the model is in
+        .used-<key>                 its time is that of the last load by a replica
         .replaced-<key>/            the old model for the moment in which the new one takes its place
         <key>/
           manifest.json             every other file below <key> with sha256 and size; written last
@@ -19,7 +20,7 @@ A model is built in a staging folder and renamed into place, so that an interrup
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from model_store.pickled import unpickled
 from model_store.sources import LocalFolder, Source, source_of
 from model_store.verify import Verification, verify_folder
 
-_STAGING, _PULL, _REPLACED = ".staging-", ".pull-", ".replaced-"
+_STAGING, _PULL, _REPLACED, _USED = ".staging-", ".pull-", ".replaced-", ".used-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,18 @@ class ModelStore:
         """Delete a model. Raises ``ModelNotPulled``, ``StoreBusy``."""
         with self.changing():
             self.path(key).rename(self._models / f"{_STAGING}removed")
+
+    def mark_used(self, key: str) -> None:
+        """Remember that a replica loads the model now. A store that cannot be written to remembers nothing."""
+        with suppress(OSError):
+            (self._models / f"{_USED}{key}").touch(mode=0o600)
+
+    def last_used(self, key: str) -> float | None:
+        """Unix seconds of the last load by a replica; None when there was none."""
+        try:
+            return (self._models / f"{_USED}{key}").stat().st_mtime
+        except OSError:
+            return None
 
     def leftovers(self) -> list[Path]:
         """Folders of pulls that were begun and not finished."""

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.errors import TamperedModel
-from model_store.lock import MANIFEST, Manifest, digest_file
+from model_store.lock import MANIFEST, SIGNATURE, Manifest, digest_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,15 @@ class Verification:
 def verify_folder(folder: Path, manifest: Manifest) -> Verification:
     """Read every file of a stored model and compare; an unknown file is as wrong as a changed one."""
     mismatches, missing = [], []
-    for name, expected in manifest.files.items():
-        found = digest_file(folder / name)
+    # hashlib lets go of the interpreter while it digests, so threads read and digest side by side.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = list(pool.map(lambda name: digest_file(folder / name), manifest.files))
+    for (name, expected), found in zip(manifest.files.items(), digests, strict=True):
         if found is None:
             missing.append(name)
         elif found != expected:
             mismatches.append(name)
-    known = {*manifest.files, MANIFEST}
+    known = {*manifest.files, MANIFEST, SIGNATURE}
     extra = sorted(name for name in _names(folder) if name not in known)
     return Verification(manifest.key, len(manifest.files), tuple(mismatches), tuple(missing), tuple(extra))
 

@@ -1,8 +1,9 @@
 """``muster models``: what the store holds, and whether it is what the lock says."""
 
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,24 +30,32 @@ def ls(json: JSON = False) -> None:
     store = ModelStore(load_settings().store_dir)
     stored = {key: store.path(key) for key in store.ls()}
     rows = [
-        (spec, "stored" if spec.key in stored else "not_pulled", _bytes(stored.get(spec.key)))
+        {"key": spec.key, "id": spec.id, "task": spec.task, "roles": spec.roles}
+        | {"revision": store.revision(spec.key) or spec.revision}
+        | {"state": "stored" if spec.key in stored else "not_pulled", "licence": spec.licence}
+        | {"bytes": _bytes(stored.get(spec.key)), "expected_mb": spec.download_mb, "last_used": store.last_used(spec.key)}
         for spec in load_catalogue().models
     ]
     if json:
-        emit(
-            [
-                {"key": s.key, "id": s.id, "task": s.task, "roles": s.roles, "revision": s.revision}
-                | {"state": state, "bytes": size}
-                for s, state, size in rows
-            ]
-        )
+        emit(rows)
     else:
-        cells = [(s.key, s.task, state, s.revision[:12], _size(size)) for s, state, size in rows]
-        table(("model", "task", "state", "revision", "size"), cells)
+        table(
+            ("model", "task", "roles", "state", "revision", "size", "last used"),
+            [
+                (r["key"], r["task"], ",".join(r["roles"]) or "-", r["state"], r["revision"][:12], _size(r), _when(r["last_used"]))
+                for r in rows
+            ],
+        )
 
 
 @app.command()
-def verify(keys: Keys = None, json: JSON = False) -> None:
+def verify(
+    keys: Keys = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Public key (PEM): demand its signature too.", dir_okay=False)
+    ] = None,
+    json: JSON = False,
+) -> None:
     """Compare every stored file with its locked sha256; exit code 4 when one differs."""
     from model_store.settings import load_settings
     from model_store.store import ModelStore
@@ -62,6 +71,27 @@ def verify(keys: Keys = None, json: JSON = False) -> None:
         )
     if not all(result.ok for result in results):
         raise typer.Exit(DAMAGED)
+    if key is not None:
+        from model_store.signing import require_signature
+
+        for result in results:
+            require_signature(store.path(result.key), result.key, key)
+
+
+@app.command()
+def sign(
+    key: Annotated[Path, typer.Option("--key", help="Private Ed25519 key (PEM).", dir_okay=False)], keys: Keys = None
+) -> None:
+    """Sign what the store holds, after verifying it; with MUSTER_SIGNING_KEY set, replicas refuse what is not signed."""
+    from model_store.settings import load_settings
+    from model_store.signing import sign as sign_manifest
+    from model_store.store import ModelStore
+
+    store = ModelStore(load_settings().store_dir)
+    for name in keys or store.ls():
+        store.verify(name).require()
+        sign_manifest(store.path(name), key)
+        say(f"{name}: signed")
 
 
 @app.command()
@@ -94,5 +124,9 @@ def _problems(result: "Verification") -> str:
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds if names)
 
 
-def _size(count: int | None) -> str:
-    return "-" if count is None else f"{count / 2**20:.1f} MiB"
+def _size(row: dict[str, Any]) -> str:
+    return f"~{row['expected_mb']} MB" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f} MB"
+
+
+def _when(moment: float | None) -> str:
+    return "-" if moment is None else datetime.fromtimestamp(moment).astimezone().isoformat(" ", "minutes")

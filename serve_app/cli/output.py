@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from model_store.errors import ModelNotPulled, MusterError, TamperedModel, UnknownModel
+from model_store.errors import ModelNotPulled, MusterError, TamperedModel, UnknownModel, UntrustedArtefact
 from serve_app.errors import SettingsError
 
 OK, FAILED, USAGE, UNREACHABLE, DAMAGED = 0, 1, 2, 3, 4
@@ -22,6 +22,7 @@ class Refused(MusterError):
 
 _CODES: tuple[tuple[type[MusterError], int], ...] = (
     (TamperedModel, DAMAGED),
+    (UntrustedArtefact, DAMAGED),
     (UnknownModel, USAGE),
     (SettingsError, USAGE),
     (Unreachable, UNREACHABLE),

@@ -53,7 +53,7 @@ def test_wrong_settings_and_usage(tmp_path):
 
 def test_models_ls_and_verify_of_an_empty_store(tmp_path):
     listed = muster("models", "ls", "--json", home=tmp_path)
-    assert [row["state"] for row in json.loads(listed.stdout)] == ["not_pulled"]
+    assert {row["state"] for row in json.loads(listed.stdout)} == {"not_pulled"}
     assert muster("models", "verify", home=tmp_path).returncode == 0
     missing = muster("models", "verify", "all-minilm-l6-v2", home=tmp_path)
     assert missing.returncode == 1

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -26,11 +27,19 @@ from model_store.settings import StoreSettings, load_settings
 from model_store.sources import InstalledPackage, LocalFolder
 from model_store.store import ModelStore
 
+
+
+def weights(note: str) -> str:
+    """A safetensors file without tensors, as text; notes of equal length give files of equal length."""
+    header = json.dumps({"__metadata__": {"note": note}})
+    return struct.pack("<Q", len(header)).decode("ascii") + header
+
+
 FILES = {
     "config.json": json.dumps({"model_type": "bert"}),
     "modules.json": json.dumps([{"type": "sentence_transformers.models.Transformer"}]),
     "1_Pooling/config.json": "{}",
-    "model.safetensors": "weights " * 1000,
+    "model.safetensors": weights("old"),
 }
 
 
@@ -252,7 +261,7 @@ def test_an_adoption_killed_half_way_leaves_nothing_that_opens(store, spec, tmp_
 
 def test_a_new_revision_replaces_the_old_one(store, spec, folder, tmp_path):
     store.adopt(spec)
-    (folder / "model.safetensors").write_text("new weights")
+    (folder / "model.safetensors").write_text(weights("new"))
     newer = spec_of(folder, "toy").model_copy(update={"revision": "c" * 40})
     again = ModelStore(tmp_path / "store", Catalogue(format=1, models=(newer,)), converter)
     again.adopt(newer)

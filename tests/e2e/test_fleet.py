@@ -1,0 +1,99 @@
+"""Models join a running fleet: pulled from a hub, deployed beside the others, and failing without harming them."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from sentence_transformers import SentenceTransformer
+
+from benchmarks.prove import deploy_topology
+from benchmarks.server import Server
+from model_store.catalogue import load_catalogue
+from model_store.hub import Hub
+from model_store.pull import Puller, silent
+from model_store.store import ModelStore
+from tests.e2e.test_operations import CONFIG, KEY, pids
+from tests.fake_hub import FakeHub
+from tests.toy_models import toy_for
+
+GOOD, DAMAGED = "all-mpnet-base-v2", "e5-large-v2"
+
+
+@pytest.fixture(scope="module")
+def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
+    """A hub with two toy repositories, both pulled into the running Muster's store."""
+    store = ModelStore(home / "store")
+    with FakeHub() as running:
+        for key in (GOOD, DAMAGED):
+            spec = load_catalogue().resolve(key)
+            running.add(spec.id, toy_for(spec, tmp_path_factory.mktemp("toys") / key))
+            puller = Puller(store, Hub(running.endpoint))
+            puller.pull(puller.plan(spec), silent())
+        yield running
+
+
+def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Path, hub: FakeHub) -> None:
+    deploy_topology(server, _topology(server))
+    server.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()))
+    before, calls = {name: pids(server, name) for name in (KEY, "skills", "gateway")}, hub.total
+    deploy_topology(server, _topology(server, GOOD))
+    server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
+    texts = ["a day", "a longer text of a day", ""]
+    served = np.array([row["embedding"] for row in _embed(server, GOOD, texts)["data"]])
+    reference = SentenceTransformer(str(ModelStore(home / "store").open(GOOD).files), device="cpu")
+    assert np.abs(served - reference.encode(texts)).max() < 1e-5
+    assert {name: pids(server, name) for name in before} == before
+    assert hub.total == calls
+
+
+def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
+    server: Server, home: Path, hub: FakeHub
+) -> None:
+    weights = home / "store" / "models" / DAMAGED / "files" / "model.safetensors"
+    os.chmod(weights, 0o644)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
+    deploy_topology(server, _topology(server, GOOD, DAMAGED))
+    server.wait_for(lambda states: states.get(DAMAGED, {}).get("state") == "failed")
+    card = _get(server, f"/v1/models/{DAMAGED}")
+    assert card["state"] == "failed"
+    assert "model.safetensors" in json.dumps(card)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        _embed(server, DAMAGED, ["a text"])
+    assert refused.value.code == 503
+    assert len(_embed(server, KEY, ["a text"])["data"]) == 1
+    assert {name: pids(server, name) for name in before} == before
+    deploy_topology(server, _topology(server))
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
+
+
+def _topology(server: Server, *keys: str) -> dict[str, Any]:
+    """The checked-in topology with more model applications, each like the starter's."""
+    topology: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    topology["http_options"]["port"] = server.port
+    pattern = next(application for application in topology["applications"] if application["name"] == KEY)
+    for key in keys:
+        deployment = {**pattern["deployments"][0], "name": key}
+        topology["applications"].append({**pattern, "name": key, "args": {"model": key}, "deployments": [deployment]})
+    return topology
+
+
+def _embed(server: Server, model: str, texts: list[str]) -> dict[str, Any]:
+    body = json.dumps({"model": model, "input": texts}).encode()
+    request = urllib.request.Request(f"{server.url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return dict(json.load(answer))
+
+
+def _get(server: Server, path: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{server.url}{path}", timeout=30) as answer:
+        return dict(json.load(answer))
