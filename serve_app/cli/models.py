@@ -29,23 +29,26 @@ def ls(json: JSON = False) -> None:
 
     store = ModelStore(load_settings().store_dir)
     stored = {key: store.path(key) for key in store.ls()}
-    rows = [
-        {"key": spec.key, "id": spec.id, "task": spec.task, "roles": spec.roles}
-        | {"revision": store.revision(spec.key) or spec.revision}
-        | {"state": "stored" if spec.key in stored else "not_pulled", "licence": spec.licence}
-        | {"bytes": _bytes(stored.get(spec.key)), "expected_mb": spec.download_mb, "last_used": store.last_used(spec.key)}
+    rows: list[dict[str, Any]] = [
+        {
+            "key": spec.key,
+            "id": spec.id,
+            "task": spec.task,
+            "roles": spec.roles,
+            "revision": store.revision(spec.key) or spec.revision,
+            "state": "stored" if spec.key in stored else "not_pulled",
+            "licence": spec.licence,
+            "bytes": _bytes(stored.get(spec.key)),
+            "expected_mb": spec.download_mb,
+            "last_used": store.last_used(spec.key),
+        }
         for spec in load_catalogue().models
     ]
     if json:
         emit(rows)
     else:
-        table(
-            ("model", "task", "roles", "state", "revision", "size", "last used"),
-            [
-                (r["key"], r["task"], ",".join(r["roles"]) or "-", r["state"], r["revision"][:12], _size(r), _when(r["last_used"]))
-                for r in rows
-            ],
-        )
+        headings = ("model", "task", "roles", "state", "revision", "size", "last used")
+        table(headings, [_cells(row) for row in rows])
 
 
 @app.command()
@@ -122,6 +125,11 @@ def _bytes(folder: Path | None) -> int | None:
 def _problems(result: "Verification") -> str:
     kinds = (("changed", result.mismatches), ("missing", result.missing), ("not in the lock", result.extra))
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds if names)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    roles = ",".join(row["roles"]) or "-"
+    return row["key"], row["task"], roles, row["state"], row["revision"][:12], _size(row), _when(row["last_used"])
 
 
 def _size(row: dict[str, Any]) -> str:

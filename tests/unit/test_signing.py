@@ -59,7 +59,9 @@ def test_other_keys_are_refused_by_name(tmp_path, folder):
 def test_keys_made_as_the_manual_says_work(tmp_path, folder):
     private, public = tmp_path / "k.pem", tmp_path / "k.pub"
     try:
-        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True
+        )
     except FileNotFoundError:
         pytest.skip("no openssl on this machine")
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)

@@ -28,16 +28,15 @@ from model_store.sources import InstalledPackage, LocalFolder
 from model_store.store import ModelStore
 
 
-
 def weights(note: str) -> str:
-    """A safetensors file without tensors, as text; notes of equal length give files of equal length."""
-    header = json.dumps({"__metadata__": {"note": note}})
-    return struct.pack("<Q", len(header)).decode("ascii") + header
+    """A safetensors file whose one tensor is a short text; texts of equal length give files of equal length."""
+    header = json.dumps({"note": {"dtype": "U8", "shape": [len(note)], "data_offsets": [0, len(note)]}})
+    return struct.pack("<Q", len(header)).decode("ascii") + header + note
 
 
 FILES = {
     "config.json": json.dumps({"model_type": "bert"}),
-    "modules.json": json.dumps([{"type": "sentence_transformers.models.Transformer"}]),
+    "modules.json": json.dumps([{"path": "", "type": "sentence_transformers.models.Transformer"}]),
     "1_Pooling/config.json": "{}",
     "model.safetensors": weights("old"),
 }

@@ -4,6 +4,7 @@ Everything is built once a process, below one temporary folder.
 """
 
 import hashlib
+import json
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +41,7 @@ def spec_of(folder: Path, key: str) -> ModelSpec:
         key=key,
         id=f"tiny/{key}",
         task="embedding",
-        family="bert",
+        family=json.loads((folder / "config.json").read_bytes())["model_type"],
         parameters=1,
         download_mb=1,
         source=FolderSource(path=folder),
