@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -64,6 +65,8 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
     deploy_topology(server, _topology(server, GOOD, DAMAGED))
     server.wait_for(lambda states: states.get(DAMAGED, {}).get("state") == "failed")
+    # Each gateway asks once a second; the other one may not know yet.
+    time.sleep(1.5)
     card = _get(server, f"/v1/models/{DAMAGED}")
     assert card["state"] == "failed"
     assert "model.safetensors" in json.dumps(card)
