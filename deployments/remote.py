@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
 STATES_S, CONTROLLER_S = 1.0, 5.0
+_RAISED = re.compile(r"^(?:[A-Za-z_][\w]*\.)*[A-Z]\w*: (?=\S)")
 
 
 class HandleTransport:
@@ -132,10 +134,18 @@ def _state(application: Any) -> ModelState:
     running = [int(deployment.replica_states.get("RUNNING", 0)) for deployment in application.deployments.values()]
     replicas = min(running, default=0)
     status = str(application.status.value if hasattr(application.status, "value") else application.status)
-    reasons = [deployment.message for deployment in application.deployments.values() if deployment.message]
-    reason = application.message or "; ".join(reasons) or None
+    # The application's own message only says that a deployment failed, not why.
+    reasons = [_reason(deployment.message) for deployment in application.deployments.values() if deployment.message]
+    reason = "; ".join(reasons) or application.message or None
     if replicas > 0 and status in ("RUNNING", "DEPLOYING", "UNHEALTHY"):
         return ModelState("ready", None, replicas)
     if status in ("DEPLOY_FAILED", "UNHEALTHY"):
         return ModelState("failed", reason, replicas)
     return ModelState("loading", None, replicas)
+
+
+def _reason(message: str) -> str:
+    """What went wrong, out of a deployment's message: the last line of a traceback, without the error's class."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    last = lines[-1] if lines else "no reason given"
+    return _RAISED.sub("", last)[:500]
