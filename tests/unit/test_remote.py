@@ -7,7 +7,7 @@ from deployments.remote import _state
 TRACEBACK = """The deployment failed to start 3 times in a row. This may be due to a problem with its constructor. Error:
 ray::ServeReplica:toy:toy.initialize_and_get_metadata() (pid=1, ip=10.0.0.7)
   File "/home/somebody/secret.py", line 3, in result
-model_store.errors.TamperedModel: Model 'toy' refuses to serve: files/model.safetensors: its content is not what the lock says.
+model_store.errors.TamperedModel: Model 'toy' refuses to serve: files/config.json: its content is not what the lock says.
 """
 
 
@@ -17,6 +17,4 @@ def test_the_reason_is_the_errors_own_sentence_without_the_traceback():
     application = SimpleNamespace(status=status, message="Failed to update.", deployments={"toy": deployment})
     state = _state(application)
     assert state.state == "failed"
-    assert state.reason == (
-        "Model 'toy' refuses to serve: files/model.safetensors: its content is not what the lock says."
-    )
+    assert state.reason == "Model 'toy' refuses to serve: files/config.json: its content is not what the lock says."
