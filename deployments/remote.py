@@ -35,8 +35,12 @@ class HandleTransport:
 
     def replicas(self) -> int:
         """What Serve's own router knows, pushed to it by the controller; asking the controller costs 20 ms a time."""
+        return max(1, self.known())
+
+    def known(self) -> int:
+        """The same, 0 while none is known: before the first call, or when all are gone."""
         router = getattr(getattr(self._answer, "_router", None), "_asyncio_router", None)
-        return max(1, len(getattr(getattr(router, "request_router", None), "curr_replicas", ())))
+        return len(getattr(getattr(router, "request_router", None), "curr_replicas", ()))
 
     async def send(self, call: Call) -> Reply:
         if self._answer is None:
@@ -88,6 +92,7 @@ class ServeFleet:
         self._hints, self._default_hint = hints, default_hint
         self._sender = uuid.uuid4().hex
         self._dispatchers: dict[str, Dispatcher] = {}
+        self._transports: dict[str, HandleTransport] = {}
         self._states: dict[str, ModelState] = {}
         self._asked = -math.inf
         self._asking = asyncio.Lock()
@@ -96,7 +101,13 @@ class ServeFleet:
     async def call(
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
     ) -> Answer:
-        return await self._dispatcher(application).call(inputs, options, context)
+        dispatcher = self._dispatcher(application)
+        if not self._transports[application].known():
+            # Serve's router would wait for a replica until the deadline, and there will be none.
+            state = (await self.states()).get(application)
+            if state is not None and state.state == "failed":
+                raise ModelNotReady(application, (state.reason or "it failed to start").rstrip("."))
+        return await dispatcher.call(inputs, options, context)
 
     async def states(self) -> Mapping[str, ModelState]:
         """Asked of the controller when somebody wants to know, and kept for ``STATES_S``."""
@@ -123,9 +134,8 @@ class ServeFleet:
     def _dispatcher(self, application: str) -> Dispatcher:
         if application not in self._dispatchers:
             hint = self._hints.get(application, self._default_hint)
-            self._dispatchers[application] = Dispatcher(
-                application, HandleTransport(application), hint, sender=self._sender
-            )
+            transport = self._transports[application] = HandleTransport(application)
+            self._dispatchers[application] = Dispatcher(application, transport, hint, sender=self._sender)
         return self._dispatchers[application]
 
 

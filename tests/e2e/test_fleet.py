@@ -38,6 +38,8 @@ def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) ->
             puller = Puller(store, Hub(running.endpoint))
             puller.pull(puller.plan(spec), silent())
         yield running
+    deploy_topology(server, _topology(server))
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Path, hub: FakeHub) -> None:
@@ -75,8 +77,6 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     assert refused.value.code == 503
     assert len(_embed(server, KEY, ["a text"])["data"]) == 1
     assert {name: pids(server, name) for name in before} == before
-    deploy_topology(server, _topology(server))
-    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def _topology(server: Server, *keys: str) -> dict[str, Any]:
