@@ -53,11 +53,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """State of one Serve application: ``ready``, ``loading``, ``not_pulled`` or ``failed`` (with the reason)."""
+    """State of one Serve application: ``ready``, ``loading``, ``not_pulled`` or ``failed`` (with the reason).
+
+    ``given_up``: Serve does not try to start it any more.
+    """
 
     state: Literal["ready", "loading", "not_pulled", "failed"]
     reason: str | None = None
     replicas: int = 0
+    given_up: bool = False
 
 
 class Fleet(Protocol):

@@ -105,7 +105,7 @@ class ServeFleet:
         if not self._transports[application].known():
             # Serve's router would wait for a replica until the deadline, and there will be none.
             state = (await self.states()).get(application)
-            if state is not None and state.state == "failed":
+            if state is not None and state.given_up:
                 raise ModelNotReady(application, (state.reason or "it failed to start").rstrip("."))
         return await dispatcher.call(inputs, options, context)
 
@@ -150,7 +150,7 @@ def _state(application: Any) -> ModelState:
     if replicas > 0 and status in ("RUNNING", "DEPLOYING", "UNHEALTHY"):
         return ModelState("ready", None, replicas)
     if status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        return ModelState("failed", reason, replicas)
+        return ModelState("failed", reason, replicas, given_up=status == "DEPLOY_FAILED")
     return ModelState("loading", None, replicas)
 
 

@@ -16,5 +16,12 @@ def test_the_reason_is_the_errors_own_sentence_without_the_traceback():
     status = SimpleNamespace(value="DEPLOY_FAILED")
     application = SimpleNamespace(status=status, message="Failed to update.", deployments={"toy": deployment})
     state = _state(application)
-    assert state.state == "failed"
+    assert (state.state, state.given_up) == ("failed", True)
     assert state.reason == "Model 'toy' refuses to serve: files/config.json: its content is not what the lock says."
+
+
+def test_an_unhealthy_application_without_replicas_may_come_back():
+    deployment = SimpleNamespace(message="", replica_states={})
+    status = SimpleNamespace(value="UNHEALTHY")
+    state = _state(SimpleNamespace(status=status, message="", deployments={"toy": deployment}))
+    assert (state.state, state.given_up) == ("failed", False)
