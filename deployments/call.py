@@ -41,7 +41,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A model's answer to one request: one value per input, None where ``errors`` holds that index."""
+    """A model's answer to one request: one value per input, None where ``errors`` holds that index.
+
+    ``details``: what the engine says of itself, a classifier's ``labels`` for example.
+    """
 
     values: Sequence[Any]
     costs: Sequence[int]
@@ -49,6 +52,7 @@ class Answer:
     errors: Mapping[int, MusterError] = field(default_factory=dict)
     truncated: Sequence[Mapping[str, int]] = ()
     timing: Timing = field(default_factory=Timing)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

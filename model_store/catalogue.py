@@ -18,6 +18,9 @@ ROLES = ("embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize")
 RESERVED_KEYS = frozenset({*ROLES, "gateway", "skills"})
 CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
 
+BY_SIMILARITY = frozenset({"emotion", "sentiment", "zero-shot"})
+"""Roles that an embedding model can play too, by the likeness of texts and labels."""
+
 Role = Literal["embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize"]
 Task = Literal["embedding", "classification", "zero-shot", "generation", "seq2seq"]
 Family = Literal["bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "bart", "gpt2", "mistral", "phi", "t5"]
@@ -111,6 +114,10 @@ class ModelSpec(_Frozen):
     def pinned(self) -> bool:
         """Whether the catalogue itself says which bytes the model has."""
         return bool(self.files)
+
+    def plays(self, role: str) -> bool:
+        """Whether the model can answer for ``role``, well or by similarity."""
+        return role in self.roles or (self.task == "embedding" and role in BY_SIMILARITY)
 
     @field_validator("key")
     @classmethod

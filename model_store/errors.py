@@ -142,7 +142,8 @@ class EmbeddingChanged(PlanRefused):
     def __str__(self) -> str:
         return (
             f"Data was made with {self.made_with}; the plan has {self.planned}, and vectors of the two cannot be "
-            "compared. Keep the old model (--only), or use --force and embed everything again."
+            "compared. Keep the old model (`muster plan --only`), or force it (`muster plan --write --force`, "
+            "change_embedding: true in the topology) and embed everything again."
         )
 
 

@@ -173,8 +173,8 @@ class _Packing:
         return "; ".join(dict.fromkeys(reasons))
 
     def _ready(self, role: str, spec: ModelSpec) -> bool:
-        """A model that stands in for another task (embeddings for emotions) needs an engine of that task."""
-        return spec.task in self._engines and (not role or role in spec.roles)
+        """Whether this release has an engine for the model and the model can play the role."""
+        return spec.task in self._engines and (not role or spec.plays(role))
 
 
 def _placement(key: str, slots: list[Slot], cpu_share: int) -> Placement:

@@ -10,12 +10,16 @@ from fastapi import FastAPI
 from deployments.remote import ServeFleet
 from deployments.state import State
 from model_store.catalogue import load_catalogue
+from model_store.errors import PlanRefused, UnknownModel
 from model_store.settings import load_settings as load_store_settings
 from serve_app.access_log import AccessLog
 from serve_app.api.app import create_app
-from serve_app.api.services import Models, Services
+from serve_app.api.names import Models
+from serve_app.api.services import Services
 from serve_app.auth import KeyRing
+from serve_app.errors import SettingsError
 from serve_app.metrics import GatewayMetrics
+from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
 
 logger = logging.getLogger("ray.serve.muster")
@@ -29,6 +33,7 @@ class Gateway:
 
     def __init__(self) -> None:
         settings, store = load_settings(), load_store_settings()
+        self._store_dir = store.store_dir
         replica = secrets.token_hex(3)
         metrics = GatewayMetrics(replica)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
@@ -42,6 +47,19 @@ class Gateway:
             metrics=metrics,
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
         )
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve's hook for ``user_config``: roles change in a running gateway. A plan that is wrong changes nothing:
+        raising here would take the gateway down with it."""
+        try:
+            plan = role_plan(user_config)
+            roles = kept_roles(plan, self._store_dir)
+            self._services.catalogue.plan(roles)
+        except (SettingsError, PlanRefused, UnknownModel) as error:
+            logger.error("The plan of roles was not taken: %s", error)
+            return
+        if roles != plan.roles:
+            logger.error("The role embedding stays with %s: data was made with it.", roles["embedding"])
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services, host_echoes_request_id=True)

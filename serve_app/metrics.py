@@ -49,6 +49,9 @@ class GatewayMetrics:
             "muster_inferences", "Inferences, one for each input", ["application", "outcome"], registry=registry
         )
         self._cost = Counter("muster_inference_cost", "Tokens or rows computed", ["application"], registry=registry)
+        self._fallbacks = Counter(
+            "muster_fallbacks", "Answers of a role's stand-in", ["role", "model"], registry=registry
+        )
         self._state_errors = Counter("muster_state_errors", "Failed Redis operations", ["kind"], registry=registry)
         self.state_up = Gauge(
             "muster_state_up", "1 when Redis answers and the counters are complete", registry=registry
@@ -71,6 +74,10 @@ class GatewayMetrics:
         if failed:
             self._inferences.labels(application, "error").inc(failed)
         self._cost.labels(application).inc(cost)
+
+    def fallback(self, role: str, model: str) -> None:
+        """Count an answer that another model than the role's first choice gave."""
+        self._fallbacks.labels(role, model).inc()
 
     def state_error(self, kind: str) -> None:
         """Count a failed Redis operation by the exception's type."""

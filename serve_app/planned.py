@@ -41,7 +41,8 @@ def planned_topology(plan: Plan, tasks: Mapping[str, str], template: Mapping[str
         applications["skills"]["deployments"][0],
     )
     models = [_application(placement, ENGINES[tasks[placement.key]], pattern) for placement in plan.deployed]
-    return {**template, "applications": models + [applications[name] for name in FIXED]}
+    fixed = [applications["skills"], _with_roles(applications["gateway"], plan)]
+    return {**template, "applications": models + fixed}
 
 
 def render_topology(plan: Plan, topology: Mapping[str, Any]) -> str:
@@ -96,6 +97,14 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _with_roles(gateway: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    roles = {choice.role: choice.key for choice in plan.choices if choice.role and choice.ready}
+    planned: dict[str, Any] = copy.deepcopy({**gateway})
+    for deployment in planned["deployments"]:
+        deployment["user_config"] = {"roles": roles}
+    return planned
 
 
 def _application(placement: Placement, import_path: str, pattern: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from model_store.catalogue import load_catalogue
 from model_store.errors import MusterError
 from model_store.settings import StoreSettings
 from serve_app.environment import ensure_ray_token, export, find_haproxy, runtime_dir, serving_environment
@@ -26,6 +27,7 @@ from serve_app.errors import SettingsError
 from serve_app.instance import only_one, write_state
 from serve_app.processes import die_with_parent
 from serve_app.redis_server import RedisServer, find_redis
+from serve_app.role_plan import role_plan_of, settle_embedding
 from serve_app.settings import Settings
 
 Tell = Callable[[str], None]
@@ -68,8 +70,9 @@ class Supervisor:
     def run(self, announce: Callable[[], None]) -> None:
         """Start, call ``announce`` when the applications answer, stay until a signal comes, stop.
 
-        Raises ``SettingsError`` when the port is taken, the topology is wrong, or the gateway cannot start, and
-        ``PreparationFailed`` when the store cannot be filled.
+        Raises ``SettingsError`` when the port is taken, the topology is wrong, or the gateway cannot start,
+        ``EmbeddingChanged`` when data was made with another embedding model, and ``PreparationFailed`` when the store
+        cannot be filled.
         """
         from serve_app.cluster import Cluster, haproxy_ports, load_topology, require_port, usual_port
 
@@ -79,6 +82,7 @@ class Supervisor:
             export({**serving_environment(self._store.home), **haproxy_ports(), **bind})
             ensure_ray_token()
             topology = load_topology(self._topology_file, self._settings.host, self._settings.port)
+            settle_embedding(role_plan_of(topology), load_catalogue(), self._store.store_dir)
             cluster = Cluster(self._run, self._store.logs_dir)
             cluster.sweep()
             self.dashboard = usual_port(8265)

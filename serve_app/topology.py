@@ -11,16 +11,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from model_store.catalogue import load_catalogue
 from serve_app.errors import SettingsError
+from serve_app.role_plan import check_roles, role_plan_of
 
 
 def check_topology(config: Mapping[str, Any]) -> None:
-    """Raises ``SettingsError`` naming every unknown key with its path and the known ones."""
+    """Raises ``SettingsError`` naming every unknown key with its path and the known ones, or a role's wrong model."""
     from ray.serve.schema import ServeDeploySchema
 
     problems = list(_unknown(ServeDeploySchema, config, ""))
     if problems:
         raise SettingsError("serve_config.yaml: " + "; ".join(problems))
+    check_roles(role_plan_of(config), load_catalogue())
 
 
 def check_applications(config: Mapping[str, Any]) -> None:

@@ -59,8 +59,35 @@ class EmbeddingAnswer(BaseModel):
     truncated: list[Truncation]
 
 
+class LabelScore(BaseModel):
+    """One label and how likely it is, 0 to 1; the raw value of a regression."""
+
+    label: str
+    score: float
+
+
+class TextLabels(BaseModel):
+    """One text's labels, the likeliest first. ``polarity``: -1 to 1, of the role `sentiment` only."""
+
+    index: int
+    labels: list[LabelScore]
+    polarity: float | None = None
+
+
+class LabelsAnswer(BaseModel):
+    """The labels in the order of the texts, and who found them."""
+
+    object: Literal["list"] = "list"
+    data: list[TextLabels]
+    model: str
+    revision: str
+    fallback: bool
+    usage: Usage
+    truncated: list[Truncation]
+
+
 class ModelCard(BaseModel):
-    """One model of the catalogue and its state."""
+    """One model of the catalogue and its state. ``roles``: what it can play; ``plays``: what it is the first choice for."""
 
     id: str
     object: Literal["model"] = "model"
@@ -75,6 +102,7 @@ class ModelCard(BaseModel):
     limits: dict[str, int]
     dimensions: int | None
     roles: list[str]
+    plays: list[str]
     accuracy_gate: Any = None
 
 

@@ -18,9 +18,10 @@ from serve_app.api.answers import EmbeddingAnswer
 from serve_app.api.bodies import read
 from serve_app.api.calls import call_model, first_error, timing_headers
 from serve_app.api.errors import responses
+from serve_app.api.names import Model, with_prefix
 from serve_app.api.openapi import json_body
 from serve_app.api.schemas import EmbeddingRequest, Encoding
-from serve_app.api.services import Model, Services
+from serve_app.api.services import Services
 
 TASK = "embedding"
 ROWS_AT_ONCE = 64
@@ -52,8 +53,8 @@ class Embeddings:
         check_model(model, asked)
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
         check_texts(texts, self._services.settings.max_text_chars, single=isinstance(asked.input, str))
-        options = {"truncate": asked.truncate, "input_type": asked.input_type}
-        answer = await call_model(self._services, request, model.key, texts, options)
+        wanted = with_prefix(model, texts, asked.input_type)
+        answer = await call_model(self._services, request, model.key, wanted, {"truncate": asked.truncate})
         if error := first_error(answer, "input" if isinstance(asked.input, str) else "input[{}]"):
             raise error
         body = await encode(answer, model.key, asked.encoding_format)

@@ -15,13 +15,14 @@ from deployments.errors import DeadlineExceeded, StateUnavailable
 from model_store.errors import UnknownModel
 from serve_app.api.answers import Health, HealthReport, Readiness
 from serve_app.api.errors import responses
+from serve_app.api.names import application_of
+from serve_app.api.roles import ABSENT
 from serve_app.api.services import Services
 from serve_app.api.skills import APPLICATION as SKILLS
 
 PATIENCE_S = 2.0
 Status = Literal["healthy", "degraded", "unhealthy"]
 UP = orjson.dumps({"status": "healthy"})
-ABSENT = ModelState("not_pulled", "it is not deployed here")
 WITHOUT_STATE = "stored students, records and complete metrics"
 
 
@@ -114,7 +115,7 @@ class HealthRoutes:
             model = self._services.catalogue.find(role)
         except UnknownModel:
             return role
-        return getattr(model, "head_of", None) or model.key
+        return application_of(model)
 
     async def _state(self) -> dict[str, str | None]:
         if not self._services.state.configured:

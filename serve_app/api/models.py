@@ -9,11 +9,13 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from deployments.call import ModelState
+from model_store.catalogue import ROLES
+from model_store.errors import UnknownModel
 from serve_app.api.answers import ModelCard, ModelList
 from serve_app.api.errors import responses
-from serve_app.api.services import Model, Services
-
-NOT_DEPLOYED = ModelState("not_pulled", "it is not deployed here")
+from serve_app.api.names import Model, application_of
+from serve_app.api.roles import ABSENT
+from serve_app.api.services import Services
 
 
 class ModelRoutes:
@@ -41,7 +43,7 @@ class ModelRoutes:
         return _json(self._card(self._services.catalogue.find(model_id), await self._services.fleet.states()))
 
     def _card(self, model: Model, states: Mapping[str, ModelState]) -> dict[str, Any]:
-        state = states.get(getattr(model, "head_of", None) or model.key, NOT_DEPLOYED)
+        state = states.get(application_of(model), ABSENT)
         return {
             "id": model.key,
             "object": "model",
@@ -56,8 +58,15 @@ class ModelRoutes:
             "limits": model.limits.model_dump(),
             "dimensions": model.dimensions,
             "roles": [*model.roles],
+            "plays": [role for role in ROLES if self._plays(model, role)],
             "accuracy_gate": None,
         }
+
+    def _plays(self, model: Model, role: str) -> bool:
+        try:
+            return self._services.catalogue.find(role) is model
+        except UnknownModel:
+            return False
 
 
 def _json(value: Any) -> Response:

@@ -9,6 +9,7 @@ from deployments.skills.features import FEATURES, Group
 
 MAX_INPUTS = 2048
 MAX_STUDENTS = 100
+MAX_LABELS, MAX_LABEL_CHARS = 64, 256
 STUDENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 STUDENT_ID_SCHEMA: dict[str, Any] = {"pattern": STUDENT_ID, "not": {"const": "batch"}}
 Encoding = Literal["float", "base64"]
@@ -58,7 +59,46 @@ class EmbeddingRequest(Body):
     dimensions: int | None = Field(None, ge=1, le=65_536, description="Only where the model allows it.")
     user: str | None = Field(None, max_length=1024, description="Accepted for OpenAI clients; not used, not stored.")
     truncate: Truncate = Field("error", description="What to do with a text that is longer than the model reads.")
-    input_type: Literal["query", "passage"] | None = Field(None, description="For models that need a prefix.")
+    input_type: Literal["query", "passage"] | None = Field(
+        None, description="For models that need a prefix; `query` when left out."
+    )
+
+
+class ClassifyRequest(Body):
+    """``POST /v1/classify``."""
+
+    model: str = Field(examples=["emotion"], description="A key, a Hugging Face id, or a role: `emotion`, `sentiment`.")
+    input: Texts = Field(description="One text, or up to 2,048.")
+    top_k: int | None = Field(None, ge=1, le=1000, description="So many labels a text; all of them when left out.")
+    truncate: Truncate = Field("error", description="What to do with a text that is longer than the model reads.")
+
+
+class ZeroShotRequest(Body):
+    """``POST /v1/zero-shot``."""
+
+    model: str = Field("zero-shot", description="A key, a Hugging Face id, or the role `zero-shot`.")
+    input: Texts = Field(description="One text, or up to 2,048.")
+    labels: list[str] = Field(
+        min_length=1, max_length=MAX_LABELS, description=f"Different labels of up to {MAX_LABEL_CHARS} characters."
+    )
+    multi_label: bool = Field(False, description="Each label by itself, instead of scores that sum to 1.")
+    hypothesis_template: str = Field(
+        "This example is {}.", max_length=MAX_LABEL_CHARS, description="A sentence with `{}` in the label's place."
+    )
+    truncate: Truncate = Field("error", description="What to do with a text that is longer than the model reads.")
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> "ZeroShotRequest":
+        if self.hypothesis_template.count("{}") != 1 or "\x00" in self.hypothesis_template:
+            raise InvalidInput("hypothesis_template must have {} in it, once.", "hypothesis_template")
+        for index, label in enumerate(self.labels):
+            if not label.strip() or len(label) > MAX_LABEL_CHARS or "\x00" in label:
+                raise InvalidInput(
+                    f"A label has 1 to {MAX_LABEL_CHARS} characters, not only blanks.", f"labels[{index}]"
+                )
+            if label in self.labels[:index]:
+                raise InvalidInput("This label is there twice.", f"labels[{index}]")
+        return self
 
 
 class _Group(Body):
@@ -119,5 +159,12 @@ class BatchRequest(Body):
         return self
 
 
-REQUESTS: tuple[type[BaseModel], ...] = (EmbeddingRequest, Features, InferRequest, BatchRequest)
+REQUESTS: tuple[type[BaseModel], ...] = (
+    EmbeddingRequest,
+    ClassifyRequest,
+    ZeroShotRequest,
+    Features,
+    InferRequest,
+    BatchRequest,
+)
 """Bodies that routes read by themselves; their schemas are added to the OpenAPI document."""

@@ -79,6 +79,26 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     assert {name: pids(server, name) for name in before} == before
 
 
+def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> None:
+    deploy_topology(server, _topology(server))
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
+    labels = _ask(server, "/v1/classify", {"model": "emotion", "input": "Wow, I did not see that coming!"})
+    assert (labels["model"], labels["fallback"], labels["data"][0]["labels"][0]["label"]) == (KEY, True, "surprise")
+    before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
+    topology = _topology(server)
+    (gateway,) = (each for each in topology["applications"] if each["name"] == "gateway")
+    gateway["deployments"][0]["user_config"]["roles"]["emotion"] = KEY
+    deploy_topology(server, topology)
+    deadline = time.monotonic() + 60
+    # Both gateways: the answers alternate.
+    while not all(_get(server, f"/v1/models/{KEY}")["plays"] == ["embedding", "emotion"] for _ in range(8)):
+        assert time.monotonic() < deadline, "the roles did not change"
+        time.sleep(0.2)
+    labels = _ask(server, "/v1/classify", {"model": "emotion", "input": "a text"})
+    assert (labels["model"], labels["fallback"]) == (KEY, False)
+    assert {name: pids(server, name) for name in before} == before
+
+
 def _topology(server: Server, *keys: str) -> dict[str, Any]:
     """The checked-in topology with more model applications, each like the starter's."""
     topology: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
@@ -91,8 +111,12 @@ def _topology(server: Server, *keys: str) -> dict[str, Any]:
 
 
 def _embed(server: Server, model: str, texts: list[str]) -> dict[str, Any]:
-    body = json.dumps({"model": model, "input": texts}).encode()
-    request = urllib.request.Request(f"{server.url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    return _ask(server, "/v1/embeddings", {"model": model, "input": texts})
+
+
+def _ask(server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(f"{server.url}{path}", data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(json.load(answer))
 

@@ -23,7 +23,8 @@ from deployments.state import State
 from model_store.catalogue import Limits
 from serve_app.access_log import AccessLog
 from serve_app.api.app import create_app
-from serve_app.api.services import Models, Services
+from serve_app.api.names import Models
+from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics
 from serve_app.settings import Settings
@@ -39,16 +40,32 @@ MINILM = SimpleNamespace(
     dimensions=DIMENSIONS,
     limits=Limits(max_tokens=256),
     roles=("embedding",),
+    fallback=(),
+    prefixes=None,
 )
 MOODS = SimpleNamespace(
     key="moods",
     id="org/moods",
-    task="emotion",
+    task="classification",
     revision="b" * 40,
     licence="mit",
     dimensions=None,
     limits=Limits(max_tokens=128),
-    roles=("emotion",),
+    roles=("emotion", "sentiment"),
+    fallback=("minilm",),
+    prefixes=None,
+)
+ENTAILS = SimpleNamespace(
+    key="entails",
+    id="org/entails",
+    task="zero-shot",
+    revision="e" * 40,
+    licence="mit",
+    dimensions=None,
+    limits=Limits(max_tokens=128),
+    roles=("zero-shot",),
+    fallback=("minilm",),
+    prefixes=None,
 )
 
 
@@ -57,6 +74,16 @@ def vector(text: str) -> np.ndarray:
     seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
     values = np.random.default_rng(seed).standard_normal(DIMENSIONS).astype(np.float32)
     return values / np.linalg.norm(values)
+
+
+def _embed(text, options):
+    return vector(text)
+
+
+def _entail(item, options):
+    """The more words of the label are in the text, the likelier."""
+    found = np.float32([1 + 8 * (label in item["text"]) for label in item["labels"]])
+    return found / 9 if item["multi_label"] else found / found.sum()
 
 
 def skill_object(skill: str, row: FeatureSet) -> dict:
@@ -106,7 +133,9 @@ class FakeFleet:
         self.calls: list = []
         self.cancelled = 0
         self.truncated: tuple = ()
-        self.known = {"minilm": ModelState("ready", None, 1), "skills": ModelState("ready", None, 1)}
+        self.down: dict[str, Exception] = {}
+        self.moods = {"joy": 0.7, "anger": 0.2, "neutral": 0.1}
+        self.known = {name: ModelState("ready", None, 1) for name in ("minilm", "skills")}
 
     async def call(self, application, inputs, options, context):
         self.calls.append((application, list(inputs), dict(options), context))
@@ -117,14 +146,19 @@ class FakeFleet:
             raise
         if self.error is not None:
             raise self.error
-        assert application in ("minilm", "skills")
-        make = self._skills if application == "skills" else lambda text, options: vector(text)
+        if application in self.down:
+            raise self.down[application]
+        make = {"skills": self._skills, "minilm": _embed, "moods": self._mood, "entails": _entail}[application]
         values = [None if i in self.errors else make(item, options) for i, item in enumerate(inputs)]
-        costs = [1] * len(inputs) if application == "skills" else [len(text.split()) + 2 for text in inputs]
-        return Answer(values, costs, "r" * 40, dict(self.errors), self.truncated, Timing(1.0, 2.0, 3.0))
+        costs = [len(item.split()) + 2 if isinstance(item, str) else 1 for item in inputs]
+        details = {"labels": list(self.moods)} if application == "moods" else {}
+        return Answer(values, costs, "r" * 40, dict(self.errors), self.truncated, Timing(1.0, 2.0, 3.0), details)
 
     async def states(self):
         return self.known
+
+    def _mood(self, text, options):
+        return np.float32(list(self.moods.values()))
 
     @staticmethod
     def _skills(row, options):
@@ -180,12 +214,14 @@ class RedisProcess:
             return False
 
 
-def build_services(fleet=None, redis_url=None, keys=None, replica="gateway", log=None, **settings) -> Services:
+def build_services(
+    fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, **settings
+) -> Services:
     """Services around a fake fleet."""
     metrics = GatewayMetrics(replica)
     return Services(
         fleet=fleet or FakeFleet(),
-        catalogue=Models((MINILM, MOODS)),
+        catalogue=Models((MINILM, MOODS, ENTAILS), planned),
         state=State(redis_url, metrics.state_error),
         settings=Settings(keys_file=keys, **settings),
         keys=KeyRing(keys),

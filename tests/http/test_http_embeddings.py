@@ -71,7 +71,7 @@ async def test_options_and_context_reach_the_fleet(client, fleet):
     }
     answer = await client.post(URL, json=body, headers=headers)
     application, inputs, options, context = fleet.calls[0]
-    assert (application, inputs, options) == ("minilm", ["a"], {"truncate": "window", "input_type": "query"})
+    assert (application, inputs, options) == ("minilm", ["a"], {"truncate": "window"})
     assert (context.request_id, context.tenant, context.lane) == ("abc-1", "default", "bulk")
     assert 4.0 < context.remaining() <= 5.0
     assert answer.headers["x-request-id"] == "abc-1"
@@ -102,7 +102,11 @@ async def test_an_items_error_names_the_item(client, fleet):
 
 async def test_models_are_listed_with_their_state(client, fleet):
     body = (await client.get("/v1/models")).json()
-    assert [(card["id"], card["state"]) for card in body["data"]] == [("minilm", "ready"), ("moods", "not_pulled")]
+    assert [(card["id"], card["state"]) for card in body["data"]] == [
+        ("minilm", "ready"),
+        ("moods", "not_pulled"),
+        ("entails", "not_pulled"),
+    ]
     fleet.known = {"minilm": ModelState("failed", "a file differs")}
     card = (await client.get("/v1/models/sentence-transformers/all-MiniLM-L6-v2")).json()
     assert (card["state"], card["reason"], card["dimensions"]) == ("failed", "a file differs", DIMENSIONS)
@@ -164,7 +168,7 @@ async def test_the_async_sdk_and_its_errors(server):
     client = openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0)
     answer = await client.embeddings.create(model="minilm", input="one")
     assert len(answer.data[0].embedding) == DIMENSIONS
-    assert [model.id async for model in client.models.list()] == ["minilm", "moods"]
+    assert [model.id async for model in client.models.list()] == ["minilm", "moods", "entails"]
     with pytest.raises(openai.NotFoundError) as missing:
         await client.embeddings.create(model="none-such", input="one")
     assert missing.value.code == "model_not_found"

@@ -1,0 +1,141 @@
+"""How a model comes to labels for texts: by its own head, by entailment, or by the likeness of texts and labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+
+from deployments import label_sets, label_similarity
+from deployments.call import Answer
+from deployments.errors import EngineFault, InvalidInput
+from serve_app.api.calls import call_model, first_error
+from serve_app.api.names import Model, application_of, with_prefix
+from serve_app.api.services import Services
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts as the client sent them. ``single``: as one string, which errors name ``input``."""
+
+    texts: Sequence[str]
+    truncate: str
+    single: bool
+
+    @property
+    def param(self) -> str:
+        """What errors call an input; ``{}`` is its index."""
+        return "input" if self.single else "input[{}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """``scores``: (texts, labels). ``polarity``: (texts,), for the role ``sentiment``. ``tokens``: read in all."""
+
+    labels: Sequence[str]
+    scores: Floats
+    answer: Answer
+    polarity: Floats | None = None
+
+    @property
+    def tokens(self) -> int:
+        return int(sum(self.answer.costs))
+
+    @property
+    def truncated(self) -> list[dict[str, int]]:
+        """What was cut off texts; descriptions of labels, which may follow them in the call, are our own."""
+        return [dict(cut) for cut in self.answer.truncated if cut["index"] < len(self.scores)]
+
+
+class Labelling:
+    """Asks the fleet for labels."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def by_head(self, request: Request, model: Model, role: str | None, asked: Texts) -> Labelled:
+        """A classifier's own labels, or those of ``role``. Raises the first text's error."""
+        answer = await self._call(request, model, asked.texts, {"truncate": asked.truncate}, asked.param)
+        labels, scores = answer.details.get("labels", ()), _matrix(answer, len(asked.texts))
+        if scores.shape[1] != len(labels):
+            raise EngineFault(f"{model.key} has {len(labels)} labels and gave {scores.shape[1]} scores.")
+        if role is None:
+            return Labelled(labels, scores, answer)
+        try:
+            found = label_sets.canonical(role, labels, scores)
+        except label_sets.ForeignLabels as error:
+            raise EngineFault(f"{model.key} cannot play the role {role}: {error}") from None
+        polarity = label_sets.polarity(labels, scores) if role == "sentiment" else None
+        return Labelled(label_sets.LABELS[role], found, answer, polarity)
+
+    async def by_likeness(self, request: Request, model: Model, role: str, asked: Texts) -> Labelled:
+        """The labels of ``role`` by their descriptions, which an embedding model reads together with the texts."""
+        descriptions = label_similarity.DESCRIPTIONS[role]
+        extra = [text for texts in descriptions.values() for text in texts]
+        answer, vectors = await self._embedded(request, model, asked, extra, "model")
+        labels = label_similarity.label_vectors(list(descriptions.values()), vectors[len(asked.texts) :])
+        cosines = label_similarity.similarities(vectors[: len(asked.texts)], labels)
+        found = label_similarity.scores(cosines)
+        names = tuple(descriptions)
+        polarity = label_sets.polarity(names, found) if role == "sentiment" else None
+        return Labelled(names, found, answer, polarity)
+
+    async def by_given_likeness(
+        self, request: Request, model: Model, asked: Texts, labels: Sequence[str], template: str, multi_label: bool
+    ) -> Labelled:
+        """The client's own labels, by the likeness of a text and the hypothesis."""
+        hypotheses = [template.replace("{}", label) for label in labels]
+        answer, vectors = await self._embedded(request, model, asked, hypotheses, "labels[{}]")
+        cosines = label_similarity.similarities(vectors[: len(asked.texts)], vectors[len(asked.texts) :])
+        return Labelled(labels, label_similarity.scores(cosines, multi_label=multi_label), answer)
+
+    async def by_entailment(
+        self, request: Request, model: Model, asked: Texts, labels: Sequence[str], template: str, multi_label: bool
+    ) -> Labelled:
+        """The client's own labels, by whether a text entails the hypothesis."""
+        common = {"labels": list(labels), "hypothesis_template": template, "multi_label": multi_label}
+        items = [{"text": text, **common} for text in asked.texts]
+        answer = await self._call(request, model, items, {"truncate": asked.truncate}, asked.param)
+        scores = _matrix(answer, len(items))
+        if scores.shape[1] != len(labels):
+            raise EngineFault(f"{model.key} was asked for {len(labels)} labels and gave {scores.shape[1]}.")
+        return Labelled(labels, scores, answer)
+
+    async def _embedded(
+        self, request: Request, model: Model, asked: Texts, extra: Sequence[str], extra_param: str
+    ) -> tuple[Answer, Floats]:
+        """Embeddings of the texts and, after them, of ``extra``."""
+        texts = with_prefix(model, [*asked.texts, *extra], "query")
+        answer = await self._call(request, model, texts, {"truncate": asked.truncate}, None)
+        if answer.errors:
+            index = min(answer.errors)
+            ours = index >= len(asked.texts)
+            param = extra_param.format(index - len(asked.texts)) if ours else asked.param.format(index)
+            error = first_error(answer, param)
+            assert error is not None
+            raise error
+        return answer, _matrix(answer, len(texts))
+
+    async def _call(
+        self, request: Request, model: Model, items: Sequence[object], options: dict[str, str], param: str | None
+    ) -> Answer:
+        answer = await call_model(self._services, request, application_of(model), items, options)
+        if param is not None and (error := first_error(answer, param)):
+            raise error
+        return answer
+
+
+def _matrix(answer: Answer, rows: int) -> Floats:
+    """The answer's values as (inputs, ...). Raises ``EngineFault``."""
+    matrix = np.asarray(answer.values, dtype=np.float32)
+    if matrix.ndim != 2 or len(matrix) != rows or not np.isfinite(matrix).all():
+        raise EngineFault("The model's answer is not a matrix of finite numbers.")
+    return matrix
+
+
+def wrong_task(model: Model, does: str, task: str) -> InvalidInput:
+    """The refusal of a model that was built for something else."""
+    return InvalidInput(f"Model {model.key} does not {does} (its task is {task}).", "model")

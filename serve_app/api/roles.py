@@ -1,0 +1,81 @@
+"""A role's chain at work: the first choice answers, or who stands in for it, and the answer says which it was."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from deployments.call import ModelState
+from deployments.errors import EngineFault, ModelNotReady
+from serve_app.api.names import Model, application_of
+from serve_app.api.services import Services
+
+T = TypeVar("T")
+LOOK_S = 1.0
+"""How often a waiting call looks whether its model is still there."""
+ABSENT = ModelState("not_pulled", "it is not deployed here")
+STANDS_IN: tuple[type[Exception], ...] = (ModelNotReady, EngineFault)
+"""Failures after which the next model of a chain is asked. Too much work is none: a stand-in shares the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[T]):
+    """Who answered. ``fallback``: it was not the first choice."""
+
+    value: T
+    model: Model
+    fallback: bool
+
+
+async def by_role(services: Services, name: str, ask: Callable[[Model], Coroutine[Any, Any, T]]) -> Answered[T]:
+    """Ask the model of this name; for a role each model of its chain that is ready, until one answers.
+
+    An exact name never falls back. Raises ``UnknownModel``, and what the last model raised.
+    """
+    chain = services.catalogue.chain(name)
+    if len(chain) == 1:
+        return Answered(await ask(chain[0]), chain[0], False)
+    states = await services.fleet.states()
+    first = _first_choice(services, name, chain, states)
+    candidates = [model for model in chain if _state(states, model).state == "ready"] or [first]
+    for model in candidates[:-1]:
+        try:
+            return _answered(services, name, await _while_ready(services, model, ask(model)), model, first)
+        except STANDS_IN:
+            continue
+    last = candidates[-1]
+    return _answered(services, name, await ask(last), last, first)
+
+
+def _answered(services: Services, role: str, value: T, model: Model, first: Model) -> Answered[T]:
+    if model is not first:
+        services.metrics.fallback(role, model.key)
+    return Answered(value, model, model is not first)
+
+
+def _first_choice(services: Services, role: str, chain: tuple[Model, ...], states: Mapping[str, ModelState]) -> Model:
+    """The planned model; without a plan the first of the catalogue's for this role that is deployed at all."""
+    if role in services.catalogue.planned:
+        return chain[0]
+    deployed = (model for model in chain if role in model.roles and application_of(model) in states)
+    return next(deployed, chain[0])
+
+
+async def _while_ready(services: Services, model: Model, work: Awaitable[T]) -> T:
+    """The work's result. Raises ``ModelNotReady`` when the model's last replica goes meanwhile: the work would wait
+    for the next one until its deadline, and somebody else can answer now."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+            state = _state(await services.fleet.states(), model)
+            if state.state != "ready":
+                raise ModelNotReady(model.key, state.reason or "its last replica has gone")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _state(states: Mapping[str, ModelState], model: Model) -> ModelState:
+    return states.get(application_of(model), ABSENT)
