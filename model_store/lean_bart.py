@@ -72,9 +72,7 @@ class _DecoderLayer(torch.nn.Module):  # type: ignore[misc]
         self.cross, self.cross_norm = layer.encoder_attn, layer.encoder_attn_layer_norm
 
     def forward(self, states: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        mixed = Attention.apply(
-            states, self.layer.projection, self.layer.projection_bias, None, None, self.heads, True
-        )
+        mixed = Attention.apply(states, self.layer.projection, self.layer.projection_bias, None, None, self.heads, True)
         states = self.layer.attend(states, mixed)
         queries, keys, values = self.cross.q_proj(states), self.cross.k_proj(source), self.cross.v_proj(source)
         states = self.look(states, _CrossAttention.apply(queries, keys, values, mask.to(torch.int32), self.heads))
@@ -101,9 +99,7 @@ class _CrossAttention(torch.autograd.Function):  # type: ignore[misc]
     def symbolic(graph: Any, queries: Any, keys: Any, values: Any, mask: Any, heads: int) -> Any:
         nothing = graph.op("prim::Constant")
         nothing.setType(torch._C.OptionalType.ofTensor())
-        mixed = graph.op(
-            "com.microsoft::MultiHeadAttention", queries, keys, values, nothing, mask, num_heads_i=heads
-        )
+        mixed = graph.op("com.microsoft::MultiHeadAttention", queries, keys, values, nothing, mask, num_heads_i=heads)
         mixed.setType(queries.type())
         return mixed
 

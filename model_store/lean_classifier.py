@@ -7,24 +7,27 @@ import torch
 from model_store.classification_head import classification_head
 from model_store.lean_encoder import LeanEncoder, through
 from model_store.lean_row import row_attention
+from model_store.token_types import token_types
 
 
 class LeanClassifier(torch.nn.Module):  # type: ignore[misc]
-    """``input_ids``, ``attention_mask`` and, where there are two, ``token_type_ids`` (batch, length) -> logits
-    (batch, labels)."""
+    """``input_ids``, ``attention_mask`` (batch, length) -> logits (batch, labels).
 
-    def __init__(self, model: Any) -> None:
+    ``separator``: token between the texts of a pair, for models that have types of tokens.
+    """
+
+    def __init__(self, model: Any, separator: int | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.separator = separator
         self.encoder = LeanEncoder(model.base_model)
-        *self.layers, self.last = self.encoder.layers
+        *layers, self.last = self.encoder.layers
+        self.layers = torch.nn.ModuleList(layers)
         self.attention = row_attention(self.last, self.encoder.heads)
         self._head = classification_head(model)
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        embedded = self.encoder.embedded(input_ids, token_type_ids)
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        types = None if self.separator is None else token_types(input_ids, self.separator)
+        embedded = self.encoder.embedded(input_ids, types)
         bias = self.encoder.bias(embedded)
         states = through(self.layers, embedded, attention_mask, bias, self.encoder.heads)
         first = states[:, 0]

@@ -67,8 +67,7 @@ _FAMILIES = {"distilbert": _DISTILBERT, "mpnet": _MPNET}
 
 
 class LeanEncoder(torch.nn.Module):  # type: ignore[misc]
-    """``input_ids``, ``attention_mask`` and, where there are two, ``token_type_ids`` (batch, length) -> last hidden state
-    (batch, length, width)."""
+    """``input_ids``, ``attention_mask`` (batch, length) -> last hidden state (batch, length, width)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -79,13 +78,11 @@ class LeanEncoder(torch.nn.Module):  # type: ignore[misc]
         self.layers = torch.nn.ModuleList(Layer(layer, names) for layer in model.get_submodule(names.layers))
         self._position_bias = getattr(getattr(model, "encoder", None), "compute_position_bias", None)
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        states = self.embedded(input_ids, token_type_ids)
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        states = self.embedded(input_ids)
         return through(self.layers, states, attention_mask, self.bias(states), self.heads)
 
-    def embedded(self, input_ids: torch.Tensor, token_type_ids: torch.Tensor | None) -> torch.Tensor:
+    def embedded(self, input_ids: torch.Tensor, token_type_ids: torch.Tensor | None = None) -> torch.Tensor:
         """What the first layer reads, (batch, length, width)."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         return self.embeddings(input_ids=input_ids, **types)
