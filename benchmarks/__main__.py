@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import store
 from benchmarks.bare import as_in_replicas
 from benchmarks.checks import assessment, fairness, footprint, speed
 from benchmarks.checks.verdict import Verdict
@@ -54,6 +55,7 @@ def measure(rounds: int) -> list[str]:
         _section("Overhead of the whole path, without the model", overhead),
         _section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
         _section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
+        _section("Verifying the store, warm in the page cache", store.measure()),
         _section("Start, memory, stop", {**start.figures, **memory.figures, "stop, s": stop.figures["seconds"]}),
     ]
 
