@@ -24,7 +24,7 @@ from model_store.plan import make_plan
 from model_store.room import FLEET_CPUS, usable_mb
 from model_store.tiers import PREFERRED
 from serve_app.cli.plan import show
-from serve_app.planned import ENGINES, FIXED, planned_topology, read_template, render_topology
+from serve_app.planned import ENGINES, FIXED, planned_topology, read_template, render_topology, warnings
 from serve_app.topology import check_applications, check_topology
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -217,8 +217,13 @@ def test_models_that_can_be_served_are_placed_before_larger_ones_that_cannot():
     assert len(later.deployed) == len(later.placements)
 
 
+def test_a_plan_that_cannot_be_served_says_so():
+    assert warnings(plan_of(machine(4, 16), engines=ALL_TASKS)) == []
+    assert warnings(plan_of(machine(4, 16), engines=())) == ["This release can serve none of these models."]
+
+
 def test_embeddings_come_before_what_they_can_stand_in_for():
-    for memory in (3, 4, 5, 6, 8):
+    for memory in (4, 5, 6, 8):
         plan = plan_of(machine(2, memory), engines=ALL_TASKS)
         assert plan.placements[0].key == plan.key_of("embedding")
 
