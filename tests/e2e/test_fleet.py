@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 import yaml
 from sentence_transformers import SentenceTransformer
 
@@ -25,14 +26,15 @@ from tests.fake_hub import FakeHub
 from tests.toy_models import toy_for
 
 GOOD, DAMAGED = "all-mpnet-base-v2", "e5-large-v2"
+CLASSIFIER, NLI = "emotion-english-distilroberta-base", "bart-large-mnli"
 
 
 @pytest.fixture(scope="module")
 def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
-    """A hub with two toy repositories, both pulled into the running Muster's store."""
+    """A hub with toy repositories, all pulled into the running Muster's store."""
     store = ModelStore(home / "store")
     with FakeHub() as running:
-        for key in (GOOD, DAMAGED):
+        for key in (GOOD, DAMAGED, CLASSIFIER, NLI):
             spec = load_catalogue().resolve(key)
             running.add(spec.id, toy_for(spec, tmp_path_factory.mktemp("toys") / key))
             puller = Puller(store, Hub(running.endpoint))
@@ -54,6 +56,26 @@ def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Pa
     assert np.abs(served - reference.encode(texts)).max() < 1e-5
     assert {name: pids(server, name) for name in before} == before
     assert hub.total == calls
+
+
+def test_pulled_classifiers_join_and_answer_as_the_pipelines_do(server: Server, home: Path, hub: FakeHub) -> None:
+    deploy_topology(server, _topology(server, CLASSIFIER, NLI))
+    server.wait_for(lambda states: all(states.get(key, {}).get("state") == "ready" for key in (CLASSIFIER, NLI)))
+    texts = ["a day", "a longer text of the day", "the end"]
+    answer = _ask(server, "/v1/classify", {"model": CLASSIFIER, "input": texts})
+    reference = _pipeline("text-classification", home, CLASSIFIER)
+    assert (answer["model"], answer["fallback"]) == (CLASSIFIER, False)
+    for row, expected in zip(answer["data"], reference(texts, top_k=None), strict=True):
+        _assert_scores(row["labels"], {entry["label"]: entry["score"] for entry in expected})
+    labels, reference = ["a day", "the night"], _pipeline("zero-shot-classification", home, NLI)
+    for multi in (False, True):
+        answer = _ask(server, "/v1/zero-shot", {"model": NLI, "input": texts, "labels": labels, "multi_label": multi})
+        for row, expected in zip(answer["data"], reference(texts, labels, multi_label=multi), strict=True):
+            _assert_scores(row["labels"], dict(zip(expected["labels"], expected["scores"], strict=True)))
+    for key in (CLASSIFIER, NLI):
+        assert not any("torch" in mapped for mapped in _mapped(server, key)), "a CPU replica has loaded torch"
+    deploy_topology(server, _topology(server))
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
@@ -97,6 +119,21 @@ def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> Non
     labels = _ask(server, "/v1/classify", {"model": "emotion", "input": "a text"})
     assert (labels["model"], labels["fallback"]) == (KEY, False)
     assert {name: pids(server, name) for name in before} == before
+
+
+def _pipeline(task: str, home: Path, key: str) -> Any:
+    return transformers.pipeline(task, model=str(ModelStore(home / "store").open(key).files), device="cpu")
+
+
+def _assert_scores(found: list[dict[str, Any]], expected: dict[str, float]) -> None:
+    assert {entry["label"] for entry in found} == set(expected)
+    assert [entry["score"] for entry in found] == sorted((entry["score"] for entry in found), reverse=True)
+    assert all(abs(entry["score"] - expected[entry["label"]]) < 1e-5 for entry in found)
+
+
+def _mapped(server: Server, key: str) -> list[str]:
+    """Files that the model's replicas have in memory."""
+    return [mapped.path for process in server.replicas(key) for mapped in process.memory_maps()]
 
 
 def _topology(server: Server, *keys: str) -> dict[str, Any]:
