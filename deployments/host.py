@@ -38,7 +38,7 @@ class EngineHost:
         self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self.batcher = Batcher(self._run, policy)
-        self._revision = engine.describe().revision
+        self._about = engine.describe()
         self._waiting: dict[str, tuple[float, float]] = {}
         self._reading: Counter[str] = Counter()
         self._left: set[str] = set()
@@ -46,7 +46,8 @@ class EngineHost:
     async def answer(self, call: Call) -> Reply:
         """Run every piece of a call; pieces fail apart from each other."""
         self._waiting[call.sender] = (time.monotonic(), call.waiting_s)
-        return Reply(await self._answer(call), self._revision, self.batcher.rate, self.batcher.backlog_s())
+        pieces, about = await self._answer(call), self._about
+        return Reply(pieces, about.revision, self.batcher.rate, self.batcher.backlog_s(), about.backend)
 
     def cancel(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:

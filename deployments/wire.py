@@ -43,12 +43,14 @@ class PieceReply:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer to a call. ``rate``: cost units a second, full batches; ``backlog_s``: the replica's queue in seconds."""
+    """Answer to a call. ``rate``: cost units a second, full batches; ``backlog_s``: the replica's queue in seconds;
+    ``backend``: what the replica computes with."""
 
     pieces: Sequence[PieceReply]
     revision: str
     rate: float
     backlog_s: float
+    backend: str = ""
 
 
 class ReplicaDied(Exception):

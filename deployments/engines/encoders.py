@@ -1,14 +1,13 @@
 """The choice of an encoder's engine: by device, and by what the model is made of."""
 
-from typing import Literal
-
 from deployments.engines.base import Engine
+from deployments.engines.device import CPU, Device
 from deployments.engines.pooling import UnknownModule, load_head
 from deployments.settings import DeploymentSettings
 from model_store.store import StoredModel
 
 
-def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Literal["cpu", "cuda"] = "cpu") -> Engine:
+def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Device = CPU) -> Engine:
     """Choose, load and return the engine for a stored embedding model; call ``warm()`` before serving.
 
     Raises ``ConversionFailed`` when the exported graph was proved with another runtime than the installed one.
@@ -18,18 +17,18 @@ def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Lite
     return engine
 
 
-def _choose(stored: StoredModel, settings: DeploymentSettings, device: str) -> Engine:
+def _choose(stored: StoredModel, settings: DeploymentSettings, device: Device) -> Engine:
     if stored.artefact is None or not _has_known_modules(stored):
         from deployments.engines.sentence_encoder import SentenceEncoder
 
-        return SentenceEncoder(stored, settings, device)
-    if device == "cpu":
+        return SentenceEncoder(stored, settings, device.kind)
+    if device.kind == "cpu":
         from deployments.engines.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(stored, settings)
     from deployments.engines.packed_encoder import PackedEncoder
 
-    return PackedEncoder(stored, settings, device)
+    return PackedEncoder(stored, settings, device.kind)
 
 
 def _has_known_modules(stored: StoredModel) -> bool:
