@@ -1,16 +1,20 @@
 """Which device a replica computes on, by the share that it was given and by what is really there."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fake_cuda import FakeCuda
-from tiny_models import case
+from tiny_models import case, root
 from tiny_models import settings as tiny_settings
 
+from deployments import replica
+from deployments.batching import BatchPolicy
 from deployments.engines.cuda import TorchCuda, ran_out_of_memory
 from deployments.engines.device import CPU, Device, choose_device
 from deployments.engines.encoders import load_encoder
+from deployments.errors import DoesNotFit
 
 
 class Unasked:
@@ -35,9 +39,7 @@ def test_a_share_of_nothing_is_served_from_the_cpu_with_one_warning(caplog):
         assert choose_device("m", 0.4, FakeCuda(trouble="torch finds no CUDA device")) == CPU
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert (
-        record.getMessage() == "m has 0.4 of a GPU and computes on the CPU all the same: torch finds no CUDA device."
-    )
+    assert record.getMessage() == "m has 0.4 of a GPU and computes on the CPU all the same: torch finds no CUDA device."
 
 
 def test_the_device_decides_about_the_engine(monkeypatch):
@@ -57,6 +59,36 @@ def test_torch_says_what_is_missing():
         assert "built without CUDA" in TorchCuda().problem()
     else:
         assert "no CUDA device" in TorchCuda().problem()
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU of 8 GiB behind everything that a replica asks, and the store of the tests."""
+    fake = FakeCuda()
+    monkeypatch.setenv("MUSTER_HOME", str(root()))
+    monkeypatch.setattr("deployments.memory.TorchCuda", lambda: fake)
+    return fake
+
+
+def test_a_replica_takes_hold_of_its_share_before_it_loads(cuda, monkeypatch):
+    key, loads = case("minilm").stored.key, []
+
+    def load(stored, settings, device):
+        loads.append((stored.key, device, list(cuda.caps)))
+        return SimpleNamespace(warm=lambda: None)
+
+    monkeypatch.setattr(replica, "load_encoder", load)
+    replica._load(key, Device("cuda", 0.5))
+    assert loads == [(key, Device("cuda", 0.5), [0.5 - 512 / 8192])]
+    with pytest.raises(DoesNotFit, match="its share of the GPU"):
+        replica._load(key, Device("cuda", 0.05))
+    assert len(loads) == 1
+
+
+def test_a_batch_is_as_large_as_a_pass_of_the_device(monkeypatch):
+    monkeypatch.setenv("MUSTER_TOKEN_BUDGET", "300")
+    assert replica._policy(CPU) == BatchPolicy(budget=300, padded=True)
+    assert replica._policy(Device("cuda", 0.5)) == BatchPolicy(budget=16_384, padded=False)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ray.serve.schema import ServeDeploySchema
 from tiny_models import case
 
+from deployments.memory import CONTEXT, HEADROOM
 from model_store.catalogue import ROLES, Catalogue, load_catalogue
 from model_store.errors import UnknownModel
 from model_store.footprint import SERVE_MB, load_measured, measured_here, memory_mb
@@ -277,6 +278,15 @@ def test_a_plan_says_which_figures_were_measured():
     assert found["all-mpnet-base-v2"].measured
     assert found["all-mpnet-base-v2"].memory_mb == 1000
     assert not found["dialogpt-medium"].measured
+
+
+@pytest.mark.parametrize("name", [name for name, of in MACHINES.items() if of.gpus])
+def test_a_planned_share_passes_the_check_at_load(name):
+    of = MACHINES[name]
+    for placement in plan_of(of).deployed:
+        for gpu in placement.gpus:
+            own = placement.gpu_fraction * of.gpus[gpu].memory_mb * 2**20 - CONTEXT
+            assert own >= 4 * SPECS[placement.key].parameters + HEADROOM
 
 
 def test_what_was_measured_here_is_taken_for_the_models_in_the_store():
