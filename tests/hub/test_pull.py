@@ -109,7 +109,8 @@ def test_pickled_weights_and_the_proof_run_in_child_processes(hub, toys, tmp_pat
     pull(store, hub, key)
     stored = store.open(key)
     prove.check_in_child_process(stored.files, stored.folder / stored.artefact.folder, "classification")
-    assert prove.memory_bytes(stored.folder / stored.artefact.folder) > 0
+    # Of another process than this one: torch alone takes more.
+    assert store.process_bytes(key) > 100 * 2**20
 
 
 def test_the_plan_names_sizes_and_fetches_nothing(store, hub, toys):

@@ -46,7 +46,9 @@ def assert_equal(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_equals_the_pipeline_batched_and_alone(family, backend):
     texts = ["the duty of a token", "a", "muster an engine, a model and a window!", "lower " * 5]
-    items = [item(text, LABELS[:count], multi=multi) for text in texts for count in (1, 2, 5) for multi in (True, False)]
+    items = [
+        item(text, LABELS[:count], multi=multi) for text in texts for count in (1, 2, 5) for multi in (True, False)
+    ]
     wanted = [entailed(nli(family), each) for each in items]
     found = engine(family, backend)
     assert_equal(run(found, items), wanted)
@@ -67,7 +69,9 @@ def test_random_items_equal_the_pipeline_cut_as_it_cuts(family, backend, texts, 
     assert_equal(run(engine(family, backend), items), [entailed(nli(family), each) for each in items])
 
 
-@pytest.mark.parametrize("labels", [("entailment", "not_entailment"), ("ENTAIL", "b", "c"), ("x", "y", "z"), NLI_LABELS])
+@pytest.mark.parametrize(
+    "labels", [("entailment", "not_entailment"), ("ENTAIL", "b", "c"), ("x", "y", "z"), NLI_LABELS]
+)
 def test_the_models_own_numbers_decide_what_entailment_is(labels):
     for multi in (True, False):
         (found,) = run(engine("roberta", labels=labels), [item(multi=multi)])
@@ -107,7 +111,9 @@ def test_windows_are_the_weighted_mean_of_their_scores(family, multi):
     assert len(pairs.windows) == 2 * len(pairs.weights)
     assert prepared.report is None
     alone = [
-        found.run([replace(prepared, payload=replace(pairs, windows=pairs.windows[2 * n : 2 * n + 2], weights=(1,)))])[0]
+        found.run([replace(prepared, payload=replace(pairs, windows=pairs.windows[2 * n : 2 * n + 2], weights=(1,)))])[
+            0
+        ]
         for n in range(len(pairs.weights))
     ]
     together = found.run([*found.prepare([item(multi=True)], {}), prepared, *found.prepare([item()], {})])
@@ -185,7 +191,7 @@ def test_warming_up_finds_a_moved_logit(family, backend):
     loaded.warm()
     golden = [{**entry, "hypothesis": "This is about a window."} for entry in loaded.facts.golden]
     loaded.task.facts = replace(loaded.facts, golden=golden)
-    with pytest.raises(EngineFault, match="golden logits of tiny-.* moved by"):
+    with pytest.raises(EngineFault, match=r"golden logits of tiny-.* moved by"):
         loaded.warm()
 
 
