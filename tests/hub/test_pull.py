@@ -9,12 +9,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from deployments.engines.encoders import load_encoder
+from deployments.settings import DeploymentSettings
 from model_store import convert, prove
 from model_store.catalogue import Catalogue, HubSource, ModelSpec, load_catalogue
-from model_store.errors import ConversionFailed, DiskFull, GatedModel, HubUnavailable, SourceUnavailable
+from model_store.errors import (
+    ConversionFailed,
+    DiskFull,
+    GatedModel,
+    HubUnavailable,
+    SourceUnavailable,
+    UntrustedArtefact,
+)
 from model_store.folder import install_folder
 from model_store.hub import ATTEMPTS, Hub
 from model_store.pull import Puller, silent
@@ -85,32 +95,62 @@ def test_every_kind_of_model_in_the_catalogue_is_pulled_proved_and_locked(spec, 
     names = {path.name for path in stored.files.rglob("*")}
     assert any(name.startswith("model") and name.endswith(".safetensors") for name in names)
     assert not names & {"pytorch_model.bin", "tf_model.h5", "model.onnx", ".gitattributes", "flax_model.msgpack"}
-    if spec.task != "embedding":
+    assert stored.task == spec.task
+    if spec.task in convert.EXPORTED_TASKS:
+        engine = load_encoder(stored, DeploymentSettings(threads=1, gate_dir=tmp_path / "gate"))
+        engine.warm()
+        if spec.task == "classification":
+            assert engine.describe().details["labels"] == list(spec.labels)
+    else:
         prove.check(stored.files, stored.folder / stored.artefact.folder, spec.task)
 
 
 def test_a_proof_notices_other_weights(hub, toys, tmp_path):
-    hub.add(spec_of("distilbert-sst-2").id, toys("distilbert-sst-2"))
+    hub.add(spec_of("dialogpt-small").id, toys("dialogpt-small"))
     store = store_at(tmp_path / "store", proved=True)
-    pull(store, hub, "distilbert-sst-2")
-    stored = store.open("distilbert-sst-2")
+    pull(store, hub, "dialogpt-small")
+    stored = store.open("dialogpt-small")
     golden = stored.folder / stored.artefact.folder / "golden.json"
     facts = json.loads(golden.read_text())
     facts["outputs"][0][0] += 0.5
     (tmp_path / "golden.json").write_text(json.dumps(facts))
     with pytest.raises(ConversionFailed, match="moved by"):
-        prove.check(stored.files, tmp_path, "classification")
+        prove.check(stored.files, tmp_path, "generation")
 
 
 def test_pickled_weights_and_the_proof_run_in_child_processes(hub, toys, tmp_path):
-    key = "distilbert-sst-2"
+    key = "dialogpt-small"
     hub.add(spec_of(key).id, toys(key, pickled=True))
     store = ModelStore(tmp_path / "store", load_catalogue())
     pull(store, hub, key)
     stored = store.open(key)
-    prove.check_in_child_process(stored.files, stored.folder / stored.artefact.folder, "classification")
+    prove.check_in_child_process(stored.files, stored.folder / stored.artefact.folder, "generation")
     # Of another process than this one: torch alone takes more.
     assert store.process_bytes(key) > 100 * 2**20
+
+
+def test_a_classifier_is_converted_in_a_child_process(hub, toys, tmp_path):
+    key, messages = "distilbert-sst-2", []
+    hub.add(spec_of(key).id, toys(key))
+    store = ModelStore(tmp_path / "store", load_catalogue())
+    puller = Puller(store, Hub(hub.endpoint))
+    watcher = SimpleNamespace(step=messages.append, file_done=lambda *file: None)
+    puller.pull(puller.plan(spec_of(key)), watcher)
+    assert f"{key}: checking the graph against torch" in messages
+    assert (store.open(key).artefact_dir() / "encoder.onnx").is_file()
+
+
+def test_another_number_of_labels_than_the_catalogues_is_refused(hub, toys, tmp_path):
+    key = "distilbert-sst-2"
+    toy = shutil.copytree(toys(key), tmp_path / "toy")
+    config = json.loads((toy / "config.json").read_text())
+    config["id2label"] = {"0": "NEGATIVE", "1": "NEUTRAL", "2": "POSITIVE"}
+    (toy / "config.json").write_text(json.dumps(config))
+    hub.add(spec_of(key).id, toy)
+    store = store_at(tmp_path / "store")
+    with pytest.raises(UntrustedArtefact, match="it has 3 labels where the catalogue has 2"):
+        pull(store, hub, key)
+    assert store.ls() == []
 
 
 def test_the_plan_names_sizes_and_fetches_nothing(store, hub, toys):

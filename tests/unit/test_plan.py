@@ -28,7 +28,7 @@ from model_store.store import ModelStore
 from model_store.tiers import PREFERRED
 from serve_app.cli.plan import show
 from serve_app.cli.pull import Fleet, _wanted
-from serve_app.planned import ENGINES, FIXED, planned_topology, read_template, render_topology
+from serve_app.planned import ENGINES, FIXED, planned_topology, read_template, render_topology, warnings
 from serve_app.topology import check_applications, check_topology
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -219,6 +219,11 @@ def test_models_that_can_be_served_are_placed_before_larger_ones_that_cannot():
     later = plan_of(small, only=roles, engines=ALL_TASKS)
     assert later.placements[0].key == "bart-large-mnli"
     assert len(later.deployed) == len(later.placements)
+
+
+def test_a_plan_that_cannot_be_served_says_so():
+    assert warnings(plan_of(machine(4, 16), engines=ALL_TASKS)) == []
+    assert warnings(plan_of(machine(4, 16), engines=())) == ["This release can serve none of these models."]
 
 
 def test_embeddings_come_before_what_they_can_stand_in_for():
