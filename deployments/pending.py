@@ -34,6 +34,7 @@ class PendingRequest:
         self._errors: dict[int, MusterError] = {}
         self._cut: dict[int, Mapping[str, int]] = {}
         self._revision = ""
+        self._details: Mapping[str, Any] = {}
         self._timing = Timing()
 
     @property
@@ -46,7 +47,7 @@ class PendingRequest:
         indices = sorted(range(len(self.inputs)), key=self.hints.__getitem__)
         return Slice(self, indices, sum(self.hints))
 
-    def deliver(self, indices: Sequence[int], reply: PieceReply, revision: str) -> None:
+    def deliver(self, indices: Sequence[int], reply: PieceReply, revision: str, details: Mapping[str, Any]) -> None:
         if self.settled:
             return
         for position, index in enumerate(indices):
@@ -56,7 +57,7 @@ class PendingRequest:
             self._errors[indices[position]] = error
         for position, cut in reply.cut.items():
             self._cut[indices[position]] = cut
-        self._revision = revision
+        self._revision, self._details = revision, details
         ours, theirs = self._timing, reply.timing
         self._timing = Timing(
             max(ours.queue_ms, theirs.queue_ms),
@@ -85,7 +86,7 @@ class PendingRequest:
 
     def answer(self) -> Answer:
         truncated = [{"index": index, **self._cut[index]} for index in sorted(self._cut)]
-        return Answer(self._values, self._costs, self._revision, self._errors, truncated, self._timing)
+        return Answer(self._values, self._costs, self._revision, self._errors, truncated, self._timing, self._details)
 
 
 @dataclass(slots=True)

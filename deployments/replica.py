@@ -1,10 +1,11 @@
-"""What runs in a model's replicas: load the engine from the store, prove it, host it behind the batcher.
+"""What runs in a model's replicas: load the engine of the model's task from the store, prove it, host it.
 
 Plain classes; ``serve_app.app`` decorates and binds them. The forward pass has its own thread (see ``host``), so health
 checks and cancellation always answer.
 """
 
 import asyncio
+from typing import Any
 
 from deployments.batching import BatchPolicy
 from deployments.engines.base import Engine
@@ -33,7 +34,8 @@ def _policy(device: Device) -> BatchPolicy:
     return BatchPolicy(budget=load_settings().token_budget)
 
 
-def _load(key: str, device: Device) -> Engine:
+def _load(key: str, device: Device) -> tuple[Engine, str]:
+    """The warm engine and its task."""
     wanted = load_store_settings()
     store = ModelStore(wanted.store_dir)
     stored = store.open(key)
@@ -43,16 +45,21 @@ def _load(key: str, device: Device) -> Engine:
     store.mark_used(key)
     engine = load_encoder(stored, load_settings(), device)
     engine.warm()
-    return engine
+    return engine, stored.task
+
+
+def _input(task: str, text: str) -> Any:
+    """What the engine of a task reads: a text, for zero-shot with a label."""
+    return {"text": text, "labels": ["ok"]} if task == "zero-shot" else text
 
 
 class ModelReplica(HostedReplica):
-    """One encoder replica. Fails to start, with the reason, when its files are not what the lock says."""
+    """One replica of a text model. Fails to start, with the reason, when its files are not what the lock says."""
 
     async def __init__(self, key: str) -> None:  # type: ignore[misc]  # Serve awaits it
         device = await asyncio.to_thread(choose_device, key, _gpu_share())
-        engine = await asyncio.to_thread(_load, key, device)
+        engine, task = await asyncio.to_thread(_load, key, device)
         policy = _policy(device)
         # Distinct texts, because equal ones are computed once.
         texts = [f"Text number {n} of a dozen tokens or so, for one full batch." for n in range(policy.budget // 12)]
-        await self._serve(engine, policy, "ok", texts)
+        await self._serve(engine, policy, _input(task, "ok"), [_input(task, text) for text in texts])

@@ -6,24 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_store import convert, trust
+from model_store import convert, labels, trust
 from model_store.catalogue import ModelSpec
 from model_store.errors import TamperedModel
 from model_store.lock import Artefact, FileDigest, Manifest, digest_file
 from model_store.sources import Source
 
 Progress = Callable[[str], None]
-Converter = Callable[[Path, Path, Progress], None]
-Prover = Callable[[Path, Path, str, Progress], None]
+Maker = Callable[[Path, Path, str, Progress], None]
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What makes a model's artefact: encoders are exported, other kinds are loaded once and their answers recorded."""
+    """What makes a model's artefact: encoders and classifiers are exported, other kinds are loaded once and their
+    answers recorded."""
 
-    converter: Converter
-    prover: Prover
+    converter: Maker
+    prover: Maker
 
 
 def build(spec: ModelSpec, source: Source, staging: Path, workshop: Workshop, say: Progress) -> None:
@@ -39,6 +39,8 @@ def build(spec: ModelSpec, source: Source, staging: Path, workshop: Workshop, sa
             raise TamperedModel(spec.key, name, "its sha256 at the source is not what the catalogue says")
         files[f"files/{name}"] = digest
     trust.inspect(staging / "files", spec.family)
+    if spec.labels:
+        labels.require_count(staging / "files", len(spec.labels))
     artefact = _convert(spec, staging, workshop, say)
     if artefact:
         files |= _seal(staging, artefact.folder)
@@ -59,11 +61,11 @@ def pinned(spec: ModelSpec, manifest: Manifest) -> ModelSpec:
     return spec.model_copy(update={"revision": manifest.revision, "files": dict(_locked(manifest))})
 
 
-def is_fresh(manifest: Manifest, files: Path) -> bool:
-    """Whether the stored artefact is the one that would be made now."""
+def is_fresh(manifest: Manifest, files: Path, task: str) -> bool:
+    """Whether the stored artefact is the one that would be made now for a model of this task."""
     if manifest.artefact is None:
-        return not convert.is_convertible(files)
-    return manifest.artefact.made_with == convert.made_with(_locked(manifest))
+        return task == "embedding" and not convert.is_convertible(files, task)
+    return manifest.artefact.made_with == convert.made_with(_locked(manifest), task)
 
 
 def _locked(manifest: Manifest) -> Mapping[str, str]:
@@ -73,11 +75,11 @@ def _locked(manifest: Manifest) -> Mapping[str, str]:
 
 def _convert(spec: ModelSpec, staging: Path, workshop: Workshop, say: Progress) -> Artefact | None:
     source = staging / "files"
-    exported = convert.is_convertible(source)
+    exported = convert.is_convertible(source, spec.task)
     if not exported and spec.task == "embedding":
         # It runs through sentence-transformers itself, which needs nothing made.
         return None
-    made_with = convert.made_with(spec.files)
+    made_with = convert.made_with(spec.files, spec.task)
     artefact_id = convert.artefact_id(made_with)
     artefact = Artefact(id=artefact_id, folder=f"artefacts/{artefact_id}", made_with=made_with)
     target = staging / artefact.folder
@@ -86,10 +88,8 @@ def _convert(spec: ModelSpec, staging: Path, workshop: Workshop, say: Progress) 
     def tell(message: str) -> None:
         say(f"{spec.key}: {message}")
 
-    if exported:
-        workshop.converter(source, target, tell)
-    else:
-        workshop.prover(source, target, spec.task, tell)
+    make = workshop.converter if exported else workshop.prover
+    make(source, target, spec.task, tell)
     return artefact
 
 

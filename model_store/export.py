@@ -1,4 +1,4 @@
-"""The export itself; imports torch, transformers and sentence-transformers. See ``model_store.convert``."""
+"""The export itself; imports torch and transformers. See ``model_store.convert``."""
 
 import json
 import warnings
@@ -9,36 +9,36 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from sentence_transformers import SentenceTransformer
 
 from model_store.errors import ConversionFailed
-from model_store.lean_encoder import LeanEncoder
+from model_store.export_subject import Subject
 
 TOLERANCE = 3e-5
-"""Largest difference of a hidden state, relative to the largest hidden state (at least 1)."""
-GOLDEN_TEXTS = ("", "Muster puts every model on duty: pinned, verified and proved before it serves.")
+"""Largest difference of a hidden state or a logit, relative to the largest of them (at least 1)."""
 _OPSET = 20
 
 
-def export(files: Path, target: Path, progress: Callable[[str], None]) -> None:
+def export(files: Path, target: Path, task: str, progress: Callable[[str], None]) -> None:
     """Write the artefact of a model to ``target``. Raises ``ConversionFailed``."""
     progress("loading the reference model")
-    reference = SentenceTransformer(
-        str(files),
-        device="cpu",
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-    )
-    model = reference[0].model.eval().requires_grad_(False)
-    facts = _facts(reference)
+    subject = _subject(files, task)
     progress("exporting the graph")
-    _write_graph(model, target / "encoder.onnx")
+    _write_graph(subject, target / "encoder.onnx")
     progress("checking the graph against torch")
-    facts["max_abs_diff"] = _prove(model, target / "encoder.onnx", facts["max_tokens"], facts["pad_id"])
-    tokenizer = untypable_special_tokens(json.loads(reference.tokenizer.backend_tokenizer.to_str()))
+    facts = {**subject.facts, "max_abs_diff": _prove(subject, target / "encoder.onnx")}
+    tokenizer = untypable_special_tokens(json.loads(subject.tokenizer.backend_tokenizer.to_str()))
     (target / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
     (target / "encoder.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _subject(files: Path, task: str) -> Subject:
+    if task == "embedding":
+        from model_store.export_embedding import embedding_subject
+
+        return embedding_subject(files)
+    from model_store.export_classifier import classifier_subject
+
+    return classifier_subject(files, task)
 
 
 def untypable_special_tokens(tokenizer: dict[str, Any]) -> dict[str, Any]:
@@ -61,84 +61,58 @@ def untypable_special_tokens(tokenizer: dict[str, Any]) -> dict[str, Any]:
     return tokenizer
 
 
-def _facts(reference: SentenceTransformer) -> dict[str, Any]:
-    """What a replica must know about the model."""
-    config = reference[0].model.config
-    offset = _position_offset(reference[0].model)
-    positions = config.max_position_embeddings - offset
-    limit = int(min(reference.max_seq_length or positions, positions))
-    # Left to itself, the reference fails on texts longer than its positions.
-    reference.max_seq_length = limit
-    golden = reference.encode(list(GOLDEN_TEXTS), convert_to_numpy=True, show_progress_bar=False)
-    return {
-        "family": config.model_type,
-        "max_tokens": limit,
-        "position_offset": offset,
-        "pad_id": _pad_id(reference),
-        "prompt": reference.prompts.get(reference.default_prompt_name or "", ""),
-        "dimensions": int(golden.shape[1]),
-        "golden": [{"text": text, "embedding": row.tolist()} for text, row in zip(GOLDEN_TEXTS, golden, strict=True)],
-    }
-
-
-def _position_offset(model: Any) -> int:
-    """RoBERTa's descendants count positions from ``padding_idx + 1``; the others from 0."""
-    padding_idx = getattr(model.embeddings, "padding_idx", None)
-    return 0 if padding_idx is None else int(padding_idx) + 1
-
-
-def _pad_id(reference: SentenceTransformer) -> int:
-    return int(reference.tokenizer.pad_token_id)
-
-
-def _write_graph(model: Any, path: Path) -> None:
+def _write_graph(subject: Subject, path: Path) -> None:
     ids = torch.tensor([[5, 6, 7, 8, 9], [5, 6, 7, 8, 9]])
-    names = ["input_ids", "attention_mask", "last_hidden_state"]
+    names = ["input_ids", "attention_mask", subject.output]
+    axes = {name: {0: "batch"} if name == "logits" else {0: "batch", 1: "length"} for name in names}
     with torch.no_grad(), warnings.catch_warnings():
         # The tracer warns of sizes it takes for constants; the proof runs other sizes.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            LeanEncoder(model).eval(),
+            subject.lean.eval(),
             (ids, torch.ones_like(ids)),
             str(path),
             input_names=names[:2],
             output_names=names[2:],
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
+            dynamic_axes=axes,
             opset_version=_OPSET,
             dynamo=False,
         )
 
 
-def _prove(model: Any, path: Path, max_tokens: int, pad_id: int) -> float:
+def _prove(subject: Subject, path: Path) -> float:
     """Largest difference to torch over all kinds of batches. Raises ``ConversionFailed`` beyond ``TOLERANCE``."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
-    for name, ids, mask in _batches(max_tokens, pad_id):
+    for name, ids, mask in _batches(subject):
         with torch.inference_mode():
-            tensors = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-            expected = model(**tensors).last_hidden_state.numpy()
+            expected = subject.reference(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
         (found,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
-        real = mask.astype(bool)
-        diff = float(np.abs(found - expected)[real].max())
-        scale = max(1.0, float(np.abs(expected)[real].max()))
+        if subject.output == "last_hidden_state":
+            found, expected = found[mask == 1], expected[mask == 1]
+        diff = float(np.abs(found - expected).max())
+        scale = max(1.0, float(np.abs(expected).max()))
         if not diff <= TOLERANCE * scale:
             raise ConversionFailed(f"The exported graph differs from torch by {diff:.2e} on the batch {name!r}.")
         worst = max(worst, diff)
     return worst
 
 
-def _batches(max_tokens: int, pad_id: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _batches(subject: Subject) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Padded, unpadded, single, empty text (2 special tokens) and longest: name, ids, mask."""
-    random = np.random.default_rng(0)
+    random, limit = np.random.default_rng(0), subject.facts["max_tokens"]
     kinds = {
-        "padded": (2, 3, 9, max_tokens // 2),
+        "padded": (2, 3, 9, limit // 2),
         "unpadded": (7, 7, 7),
         "single": (9,),
         "empty text": (2,),
-        "longest": (max_tokens,),
+        "longest": (limit,),
     }
-    for name, lengths in kinds.items():
-        lengths = tuple(min(length, max_tokens) for length in lengths)
-        mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
-        ids = np.where(mask == 1, random.integers(5, 25, mask.shape), pad_id)
+    for name, wanted in kinds.items():
+        lengths = np.minimum(wanted, limit)
+        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+        ids = np.where(mask == 1, random.integers(5, 25, mask.shape), subject.facts["pad_id"])
+        for token, places in ((subject.separator, lengths // 2), (subject.ends_with, lengths - 1)):
+            if token is not None:
+                ids[np.arange(len(lengths)), places] = token
         yield name, ids, mask

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from model_store.errors import ConversionFailed
+
 _CLASSES = {
     "embedding": "AutoModel",
     "classification": "AutoModelForSequenceClassification",
@@ -13,19 +15,25 @@ _CLASSES = {
 
 
 def load_model(files: Path, task: str, *, pickled: bool = False) -> Any:
-    """The model in evaluation mode, float32 on the CPU. ``pickled`` only ever inside the converting child."""
+    """The model in evaluation mode, float32 on the CPU. ``pickled`` only ever inside the converting child.
+
+    Raises ``ConversionFailed`` for a classifier without its head, which transformers would fill with random numbers.
+    """
     import torch
     import transformers
 
     loader = getattr(transformers, _CLASSES[task])
-    model = loader.from_pretrained(
+    model, found = loader.from_pretrained(
         str(files),
         use_safetensors=not pickled,
         trust_remote_code=False,
         local_files_only=True,
         weights_only=True,
         dtype=torch.float32,
+        output_loading_info=True,
     )
+    if loader is transformers.AutoModelForSequenceClassification and found["missing_keys"]:
+        raise ConversionFailed(f"The model's files have no {min(found['missing_keys'])}; it is not a classifier.")
     return model.eval().requires_grad_(False)
 
 

@@ -118,12 +118,14 @@ class _Packing:
         self.choices: list[Choice] = []
         self.refusals: list[Refusal] = []
 
-    def urgency(self, wanted: Wanted) -> tuple[bool, int]:
-        """What can be served first, then the largest; by the memory on the device that is tried first."""
+    def urgency(self, wanted: Wanted) -> tuple[bool, bool, int]:
+        """What can be served first; of that embeddings, which nothing stands in for and which stand in for others; then
+        the largest, by the memory on the device that is tried first."""
         if not wanted.chain:
-            return True, 0
+            return True, True, 0
         first = wanted.chain[0]
-        return not self._ready(wanted.role, first), -memory_mb(first, self._devices[0], self._measured)
+        size = memory_mb(first, self._devices[0], self._measured)
+        return not self._ready(wanted.role, first), wanted.role != "embedding", -size
 
     def place(self, wanted: Wanted) -> None:
         """The first model of the chain with room, or one that has a place already, plays the role."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model_store.catalogue import HubSource, ModelSpec
+from model_store.convert import EXPORTED_TASKS
 from model_store.errors import DiskFull, SourceUnavailable
 from model_store.hub import Hub, RemoteFile, Snapshot
 from model_store.lock import FileDigest
@@ -56,9 +57,10 @@ class Pull:
 
     @property
     def room(self) -> int:
-        """Bytes of disk that the pull needs: pickled weights are written once more, encoders are exported."""
+        """Bytes of disk that the pull needs: pickled weights are written once more, so are those of exported models."""
         copies = 2 if any(is_pickled(file.name) for file in self.files) else 1
-        return 0 if self.stored else self.missing + self.total * (copies + (self.spec.task == "embedding") - 1)
+        exported = self.spec.task in EXPORTED_TASKS
+        return 0 if self.stored else self.missing + self.total * (copies + exported - 1)
 
     def _is_there(self, file: RemoteFile) -> bool:
         path = self.folder / "files" / file.name

@@ -27,7 +27,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from model_store import convert, measure, prove
-from model_store.adoption import Converter, Progress, Prover, Workshop, build, is_fresh, matches, pinned
+from model_store.adoption import Maker, Progress, Workshop, build, is_fresh, matches, pinned
 from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
 from model_store.errors import ConversionFailed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
 from model_store.lock import MANIFEST, Artefact, FileDigest, Manifest
@@ -53,13 +53,24 @@ class StoredModel:
         """The model's files as its source has them."""
         return self.folder / "files"
 
+    @property
+    def task(self) -> str:
+        """What the model is for, a ``Task`` of the catalogue; only embedding models may have no artefact."""
+        return self.artefact.made_with.get("task", "embedding") if self.artefact else "embedding"
+
     def artefact_dir(self) -> Path:
-        """What was made from the files, proved with the installed runtime. Raises ``ConversionFailed``."""
-        runtime = convert.runtime()
+        """What was made from the files, as this release makes it and proved with the installed runtime.
+
+        Raises ``ConversionFailed``.
+        """
         if self.artefact is None:
             raise ConversionFailed(f"Model {self.key!r} is of a family that has no exported graph.")
-        if self.artefact.made_with["runtime"] != runtime:
-            raise ConversionFailed(f"Model {self.key!r} was not proved with {runtime} yet; `muster up` does it.")
+        made, runtime = self.artefact.made_with, convert.runtime()
+        if (made["recipe"], made["runtime"]) != (convert.RECIPE, runtime):
+            raise ConversionFailed(
+                f"Model {self.key!r} was made by another release or not proved with {runtime} yet; "
+                f"`muster models adopt {self.key}` makes it again."
+            )
         return self.folder / self.artefact.folder
 
 
@@ -70,8 +81,8 @@ class ModelStore:
         self,
         root: Path,
         catalogue: Catalogue | None = None,
-        converter: Converter = convert.in_child_process,
-        prover: Prover = prove.in_child_process,
+        converter: Maker = convert.in_child_process,
+        prover: Maker = prove.in_child_process,
         lock_timeout_s: float = 600.0,
     ) -> None:
         self.root = root
@@ -93,7 +104,7 @@ class ModelStore:
             stored = manifest is not None and matches(manifest, spec)
             if manifest and stored:
                 verify_folder(folder, manifest).require()
-                if is_fresh(manifest, folder / "files"):
+                if is_fresh(manifest, folder / "files", spec.task):
                     return folder
                 say(f"{spec.key}: the converter or its runtime changed, converting again")
                 spec = pinned(spec, manifest)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -69,9 +70,15 @@ class Gateway:
         await asyncio.sleep(0)
 
 
-def _text_hint(text: Any) -> int:
-    """Tokens of a text, guessed from its length; four more than none, so that empty texts cost something."""
-    return 4 + len(text) // CHARACTERS_PER_TOKEN
+def _text_hint(item: Any) -> int:
+    """Tokens of a text, guessed from its length; four more than none, so that empty texts cost something.
+
+    A text that comes with labels is read once with each of them.
+    """
+    if isinstance(item, Mapping):
+        around = len(item["text"]) + len(item["hypothesis_template"])
+        return sum(4 + (around + len(label)) // CHARACTERS_PER_TOKEN for label in item["labels"])
+    return 4 + len(item) // CHARACTERS_PER_TOKEN
 
 
 def _row_hint(row: Any) -> int:

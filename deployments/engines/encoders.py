@@ -3,14 +3,17 @@
 from deployments.engines.base import Engine
 from deployments.engines.device import CPU, Device
 from deployments.engines.pooling import UnknownModule, load_head
+from deployments.errors import ModelNotReady
 from deployments.settings import DeploymentSettings
+from model_store import convert
 from model_store.store import StoredModel
 
 
 def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Device = CPU) -> Engine:
-    """Choose, load and return the engine for a stored embedding model; call ``warm()`` before serving.
+    """Choose, load and return the engine for a stored model; call ``warm()`` before serving.
 
-    Raises ``ConversionFailed`` when the exported graph was proved with another runtime than the installed one.
+    Raises ``ConversionFailed`` when the exported graph was proved with another runtime than the installed one,
+    ``ModelNotReady`` when there is no engine for such a model.
     """
     engine = _choose(stored, settings, device)
     engine.load()
@@ -18,7 +21,9 @@ def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Devi
 
 
 def _choose(stored: StoredModel, settings: DeploymentSettings, device: Device) -> Engine:
-    if stored.artefact is None or not _has_known_modules(stored):
+    if not convert.is_convertible(stored.files, stored.task) and stored.task != "embedding":
+        raise ModelNotReady(stored.key, f"this release has no engine for {stored.task} by such a model")
+    if stored.task == "embedding" and (stored.artefact is None or not _has_known_modules(stored)):
         from deployments.engines.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder(stored, settings, device.kind)

@@ -1,4 +1,4 @@
-"""The CPU encoder: ONNX Runtime, fp32, length-sorted batches. Imports neither torch nor transformers."""
+"""The CPU engine: ONNX Runtime, fp32, length-sorted batches. Imports neither torch nor transformers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,11 +47,11 @@ class OnnxEncoder(TextEncoder):
         )
         self._gate = CpuGate(self._settings.gate_dir, self._settings.gate_slots)
 
-    def _embed(self, windows: Sequence[Ids]) -> Floats:
-        vectors = np.empty((len(windows), self.facts.dimensions), dtype=np.float32)
+    def _rows(self, windows: Sequence[Ids]) -> Floats:
+        rows = np.empty((len(windows), self.facts.dimensions), dtype=np.float32)
         for batch in padded_batches([len(window) for window in windows], self._settings.token_budget):
-            vectors[batch] = self._forward([windows[index] for index in batch])
-        return vectors
+            rows[batch] = self._forward([windows[index] for index in batch])
+        return rows
 
     def _forward(self, windows: Sequence[Ids]) -> Floats:
         """One padded batch; the first window is the longest."""
@@ -61,6 +61,8 @@ class OnnxEncoder(TextEncoder):
         ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
         ids[mask == 1] = np.concatenate(windows)
         with self._gate:
-            (hidden,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            (output,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        if self.head is None:
+            return np.asarray(output, dtype=np.float32)
         starts = np.arange(len(windows)) * width
-        return self.head(hidden.reshape(-1, hidden.shape[-1]), starts, lengths)
+        return self.head(output.reshape(-1, output.shape[-1]), starts, lengths)

@@ -2,8 +2,8 @@
 
 Padding-free for the families that speak transformers' attention interface (BERT, RoBERTa, XLM-R, CamemBERT,
 DistilBERT): the tokens of all texts lie end to end in one row with explicit positions, and attention runs per group of
-texts of equal length. MPNet has its own attention with a relative bias and no such interface; its texts are sorted by
-length and padded.
+texts of equal length. MPNet has its own attention with a relative bias and no such interface, and BART is no encoder;
+their texts are sorted by length and padded.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,13 @@ from deployments.engines.pooling import Floats
 from deployments.engines.text_encoder import TextEncoder
 from deployments.engines.tokens import Ids
 from deployments.settings import DeploymentSettings
+from model_store.classification_head import classification_head
 from model_store.store import StoredModel
+from model_store.token_types import token_types
 
 ATTENTION = "muster_packed"
+PADDED = ("mpnet", "bart")
+"""Families that do not speak the attention interface."""
 BUDGETS = {"cpu": 2_048, "cuda": 16_384}
 """Tokens of one forward pass."""
 
@@ -43,12 +47,13 @@ class PackedEncoder(TextEncoder):
 
     def _load_model(self) -> None:
         import torch
-        from transformers import AutoModel
+        from transformers import AutoModel, AutoModelForSequenceClassification
 
-        self._packed = self.facts.family != "mpnet"
+        self._packed = self.facts.family not in PADDED
         if self._packed:
             register_attention()
-        model = AutoModel.from_pretrained(
+        loader = AutoModel if self.head else AutoModelForSequenceClassification
+        model = loader.from_pretrained(
             str(self.stored.files),
             attn_implementation=ATTENTION if self._packed else "eager",
             dtype=torch.float32,
@@ -61,28 +66,32 @@ class PackedEncoder(TextEncoder):
             torch.set_num_threads(self._settings.threads)
             self._gate = CpuGate(self._settings.gate_dir, self._settings.gate_slots)
 
-    def _embed(self, windows: Sequence[Ids]) -> Floats:
+    def _rows(self, windows: Sequence[Ids]) -> Floats:
         import torch
 
-        vectors = np.empty((len(windows), self.facts.dimensions), dtype=np.float32)
+        rows = np.empty((len(windows), self.facts.dimensions), dtype=np.float32)
         forward = self._forward_packed if self._packed else self._forward_padded
         cut = packed_batches if self._packed else padded_batches
         for batch in cut([len(window) for window in windows], self._budget):
             with self._gate, torch.inference_mode():
-                vectors[batch] = forward([windows[index] for index in batch])
-        return vectors
+                rows[batch] = forward([windows[index] for index in batch])
+        return rows
 
     def _forward_packed(self, windows: Sequence[Ids]) -> Floats:
         """Texts sorted by length, so that equal lengths are neighbours."""
         lengths = np.array([len(window) for window in windows])
         starts = np.cumsum(lengths) - lengths
         positions = np.arange(lengths.sum()) - np.repeat(starts, lengths) + self.facts.position_offset
-        hidden = self._model(
+        body = self._model if self.head else self._model.base_model
+        hidden = body(
             input_ids=self._row(np.concatenate(windows)),
             position_ids=self._row(positions),
             packed_groups=_groups(lengths.tolist()),
+            **self._types(windows),
         ).last_hidden_state[0]
-        return self.head(hidden.cpu().numpy(), starts, lengths)
+        if self.head is None:
+            return _floats(classification_head(self._model)(hidden[starts]))
+        return self.head(_floats(hidden), starts, lengths)
 
     def _forward_padded(self, windows: Sequence[Ids]) -> Floats:
         import torch
@@ -92,16 +101,29 @@ class PackedEncoder(TextEncoder):
         mask = np.arange(width) < lengths[:, None]
         ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
         ids[mask] = np.concatenate(windows)
-        hidden = self._model(
+        output = self._model(
             input_ids=torch.from_numpy(ids).to(self._device),
             attention_mask=torch.from_numpy(mask.astype(np.int64)).to(self._device),
-        ).last_hidden_state
-        return self.head(hidden.flatten(0, 1).cpu().numpy(), np.arange(len(windows)) * width, lengths)
+        )
+        if self.head is None:
+            return _floats(output.logits)
+        return self.head(_floats(output.last_hidden_state.flatten(0, 1)), np.arange(len(windows)) * width, lengths)
+
+    def _types(self, windows: Sequence[Ids]) -> dict[str, Any]:
+        """Which tokens belong to the second text of a pair, for the models that want to know."""
+        if self.facts.separator is None:
+            return {}
+        types = [token_types(window, self.facts.separator) for window in windows]
+        return {"token_type_ids": self._row(np.concatenate(types))}
 
     def _row(self, values: Any) -> Any:
         import torch
 
         return torch.from_numpy(values.astype(np.int64))[None].to(self._device)
+
+
+def _floats(tensor: Any) -> Floats:
+    return np.asarray(tensor.cpu().numpy(), dtype=np.float32)
 
 
 def register_attention() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from deployments.engines.base import Prepared
 from deployments.errors import ContextLengthExceeded, InvalidInput
 
 Truncate = Literal["error", "end", "start", "window"]
+Problem = Literal["single", "multi", "regression"]
 Ids = npt.NDArray[np.int32]
 Encoded = list[int] | InvalidInput
 
@@ -30,7 +31,13 @@ _CUT = re.compile(r"(?<=\S) ")
 
 @dataclass(frozen=True, slots=True)
 class EncoderFacts:
-    """``encoder.json``: what the conversion found out about a model. ``golden``: texts with their embeddings."""
+    """``encoder.json``: what the conversion found out about a model.
+
+    ``dimensions``: numbers that come out for a text, of an embedding or a classifier's logits. ``golden``: texts, or
+    pairs of texts, with these numbers. ``labels``: a classifier's own, by number; ``problem``: what its logits mean;
+    ``entailment``: the number of an NLI model's label; ``separator``: token behind which a pair's second text begins,
+    for models that have types of tokens.
+    """
 
     family: str
     max_tokens: int
@@ -40,10 +47,15 @@ class EncoderFacts:
     dimensions: int
     golden: list[dict[str, Any]]
     max_abs_diff: float
+    labels: tuple[str, ...] = ()
+    problem: Problem = "single"
+    entailment: int = -1
+    separator: int | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "EncoderFacts":
-        return cls(**json.loads((folder / "encoder.json").read_bytes()))
+        facts = json.loads((folder / "encoder.json").read_bytes())
+        return cls(**{**facts, "labels": tuple(facts.get("labels", ()))})
 
 
 class TokenReader:
@@ -67,8 +79,8 @@ class TokenReader:
 
         The payload is a tuple of id arrays (int32, special tokens included), more than one for ``window`` only.
         """
-        if truncate not in ("error", "end", "start", "window"):
-            return [InvalidInput("It must be one of error, end, start, window.", "truncate") for _ in texts]
+        if truncate not in get_args(Truncate):
+            return [unknown_truncation() for _ in texts]
         return [self._outcome(ids, truncate) for ids in self._encode(texts, truncate)]
 
     def _encode(self, texts: Sequence[Any], truncate: Truncate) -> list[Encoded]:
@@ -126,8 +138,7 @@ class TokenReader:
         report = None
         if cut_from is not None:
             report = {"tokens": cut_from + self._limit - self._room, "kept": cost}
-        key = blake2b(b"|".join(array.tobytes() for array in arrays), digest_size=16).digest()
-        return Prepared(payload=arrays, cost=cost, key=key, report=report)
+        return Prepared(payload=arrays, cost=cost, key=digest(arrays), report=report)
 
     def _too_long(self, count: int, truncate: Truncate, at_least: str = "") -> ContextLengthExceeded:
         special = self._limit - self._room
@@ -142,6 +153,16 @@ class TokenReader:
         inner = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
         first, last = (inner[0], inner[-1] + 1) if inner else (len(encoding.ids), len(encoding.ids))
         return encoding.ids[:first], encoding.ids[last:]
+
+
+def digest(arrays: Sequence[Ids]) -> bytes:
+    """Equal for equal ids, 16 bytes."""
+    return blake2b(b"|".join(array.tobytes() for array in arrays), digest_size=16).digest()
+
+
+def unknown_truncation() -> InvalidInput:
+    """The refusal of a way to truncate that is none."""
+    return InvalidInput(f"It must be one of {', '.join(get_args(Truncate))}.", "truncate")
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -36,7 +36,7 @@ def test_the_limit_never_exceeds_the_positions_there_are(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "max_seq_length": 512, "processor_kwargs": {}}))
     target = tmp_path / "target"
     target.mkdir()
-    convert.in_this_process(folder, target, lambda message: None)
+    convert.in_this_process(folder, target, "embedding", lambda message: None)
     assert json.loads((target / "encoder.json").read_text())["max_tokens"] == MAX_TOKENS
 
 
@@ -56,12 +56,15 @@ def test_minilm_went_through_a_child_process_and_matches_the_catalogue():
 
 
 def test_the_artefact_is_keyed_by_all_it_depends_on(monkeypatch):
-    made = convert.made_with({"a": "1", "b": "2"})
-    assert made == convert.made_with({"b": "2", "a": "1"})
-    others = [convert.made_with({"a": "1", "b": "3"}), convert.made_with({"a": "1"})]
+    def made_with(task: str = "embedding", **files: str) -> dict[str, str]:
+        return convert.made_with(files, task)
+
+    made = made_with(a="1", b="2")
+    assert made == made_with(b="2", a="1")
+    others = [made_with(a="1", b="3"), made_with(a="1"), made_with("classification", a="1", b="2")]
     monkeypatch.setattr(convert, "version", lambda name: "0")
-    others.append(convert.made_with({"a": "1", "b": "2"}))
-    assert len({convert.artefact_id(facts) for facts in [made, *others]}) == 4
+    others.append(made_with(a="1", b="2"))
+    assert len({convert.artefact_id(facts) for facts in [made, *others]}) == 5
 
 
 @pytest.mark.parametrize(
@@ -78,15 +81,24 @@ def test_the_artefact_is_keyed_by_all_it_depends_on(monkeypatch):
 def test_only_known_families_are_converted(tmp_path, config, modules, answer):
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "modules.json").write_text(json.dumps(modules))
-    assert convert.is_convertible(tmp_path) is answer
-    assert convert.is_convertible(tmp_path / "nowhere") is False
+    assert convert.is_convertible(tmp_path, "embedding") is answer
+    assert convert.is_convertible(tmp_path, "generation") is False
+    assert convert.is_convertible(tmp_path / "nowhere", "embedding") is False
+
+
+@pytest.mark.parametrize("task", ["classification", "zero-shot"])
+def test_only_known_families_of_classifiers_are_converted(tmp_path, task):
+    for family, answer in {"bert": True, "bart": True, "mpnet": True, "gpt2": False, "t5": False}.items():
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+        assert convert.is_convertible(tmp_path, task) is answer
+    assert convert.is_convertible(tmp_path / "nowhere", task) is False
 
 
 def test_a_child_that_fails_says_why(tmp_path):
     target = tmp_path / "target"
     target.mkdir()
     with pytest.raises(ConversionFailed, match=r"ended with status 1: \w+"):
-        convert.in_child_process(tmp_path / "no-model", target, lambda message: None)
+        convert.in_child_process(tmp_path / "no-model", target, "embedding", lambda message: None)
 
 
 def test_a_child_that_hangs_is_ended(tmp_path, monkeypatch):
@@ -96,7 +108,7 @@ def test_a_child_that_hangs_is_ended(tmp_path, monkeypatch):
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(sleeper))
     with pytest.raises(ConversionFailed, match="status -9"):
-        convert.in_child_process(tmp_path, tmp_path, lambda message: None)
+        convert.in_child_process(tmp_path, tmp_path, "embedding", lambda message: None)
 
 
 def test_a_graph_that_differs_is_refused(tmp_path, monkeypatch):
@@ -104,7 +116,7 @@ def test_a_graph_that_differs_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(export, "TOLERANCE", 0.0)
     with pytest.raises(ConversionFailed, match="differs from torch by"):
-        export.export(case("bert").stored.files, tmp_path, lambda message: None)
+        export.export(case("bert").stored.files, tmp_path, "embedding", lambda message: None)
 
 
 def test_typed_special_tokens_leave_the_vocabulary():

@@ -84,7 +84,8 @@ class FakeTransport:
             if any(item[1] == POISON for item in inputs):
                 self.deaths += 1
                 replica.die()
-            return Reply([self.piece(piece) for piece in call.pieces], "r1", self.rate, self.backlog_s)
+            pieces = [self.piece(piece) for piece in call.pieces]
+            return Reply(pieces, "r1", self.rate, self.backlog_s, details={"labels": ["a", "b"]})
 
     @staticmethod
     def piece(piece):
@@ -187,6 +188,7 @@ def test_every_input_gets_its_own_outcome_however_requests_are_merged_and_cut(
             cut = [{"index": i, "tokens": x[0], "kept": 1} for i, x in enumerate(inputs) if x[1] == CUT]
             assert list(answer.truncated) == cut
             assert answer.revision == ("r1" if inputs else "")
+            assert answer.details == ({"labels": ["a", "b"]} if inputs else {})
         for call in transport.calls:
             assert spent(call) <= max(first_call, call_s * transport.rate) or size(call) == 1
             assert call.sender == "gateway-1"

@@ -44,7 +44,7 @@ class FakeEngine:
     def warm(self): ...
 
     def describe(self):
-        return Description("model", "r1", "fake", {}, {})
+        return Description("model", "r1", "fake", {}, {"labels": ["a", "b"]})
 
     def prepare(self, inputs, options):
         self.threads.add(threading.current_thread().name)
@@ -115,6 +115,7 @@ async def test_a_call_is_answered_piece_by_piece_in_order():
     async with hosting(engine) as host:
         reply = await host.answer(call(["a", "bb"], ["long"], []))
     assert reply.revision == "r1"
+    assert reply.details == {"labels": ["a", "b"]}
     assert [len(piece.values) for piece in reply.pieces] == [2, 1, 0]
     assert isinstance(reply.pieces[0].values, np.ndarray)
     assert reply.pieces[0].values.shape == (2, 3)

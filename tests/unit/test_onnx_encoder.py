@@ -64,7 +64,7 @@ def test_a_moved_golden_text_is_an_engine_fault():
     moved = OnnxEncoder(case("bert").stored, tiny_settings())
     moved.load()
     golden = [{"text": "other text", "embedding": moved.facts.golden[1]["embedding"]}]
-    moved.facts = replace(moved.facts, golden=golden)
+    moved.task.facts = replace(moved.facts, golden=golden)
     with pytest.raises(EngineFault, match="golden embeddings of tiny-bert moved"):
         moved.warm()
 

@@ -158,7 +158,7 @@ def test_every_written_topology_passes_the_config_check(name, override):
 
 def test_a_written_topology_keeps_the_settings_of_its_template_and_is_a_template_itself():
     template = read_template()
-    plan = plan_of(MACHINES["gpu-24"])
+    plan = plan_of(MACHINES["gpu-24"], engines={"embedding"})
     written = planned_topology(plan, TASKS, template)
     assert {key: written[key] for key in template if key != "applications"} == {
         key: template[key] for key in template if key != "applications"
@@ -173,7 +173,7 @@ def test_a_written_topology_keeps_the_settings_of_its_template_and_is_a_template
     assert template == read_template(), "the template was changed"
     assert planned_topology(plan, TASKS, written) == written
     # Also one without a model: the inference of the skill graph is hosted like one.
-    bare = planned_topology(plan_of(MACHINES["gpu-24"], only=["emotion"]), TASKS, template)
+    bare = planned_topology(plan_of(MACHINES["gpu-24"], only=["chat"]), TASKS, template)
     assert [application["name"] for application in bare["applications"]] == list(FIXED)
     assert planned_topology(plan, TASKS, bare) == written
 
@@ -211,14 +211,20 @@ def test_embedding_steps_down_a_tier_where_the_preferred_model_has_no_room():
 
 
 def test_models_that_can_be_served_are_placed_before_larger_ones_that_cannot():
-    small = machine(4, 16, ("g", 4096))
-    today = plan_of(small)
-    assert today.placements[0].key == "all-mpnet-base-v2"
+    small, roles = machine(4, 16, ("g", 4096)), ["sentiment", "zero-shot"]
+    today = plan_of(small, only=roles, engines={"classification"})
+    assert today.placements[0].key == "twitter-roberta-base-sentiment-latest"
     assert today.placements[0].device == "gpu"
     # With every engine there, the largest comes first.
-    later = plan_of(small, engines=ALL_TASKS)
+    later = plan_of(small, only=roles, engines=ALL_TASKS)
     assert later.placements[0].key == "bart-large-mnli"
     assert len(later.deployed) == len(later.placements)
+
+
+def test_embeddings_come_before_what_they_can_stand_in_for():
+    for memory in (3, 4, 5, 6, 8):
+        plan = plan_of(machine(2, memory), engines=ALL_TASKS)
+        assert plan.placements[0].key == plan.key_of("embedding")
 
 
 def test_an_embedding_model_is_served_as_a_stand_in_where_likeness_will_do():

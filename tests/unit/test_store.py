@@ -22,6 +22,7 @@ from model_store.errors import (
     StoreBusy,
     TamperedModel,
     UnknownModel,
+    UntrustedArtefact,
 )
 from model_store.settings import StoreSettings, load_settings
 from model_store.sources import InstalledPackage, LocalFolder
@@ -42,7 +43,7 @@ FILES = {
 }
 
 
-def converter(files: Path, target: Path, progress) -> None:
+def converter(files: Path, target: Path, task: str, progress) -> None:
     progress("converting")
     (target / "encoder.onnx").write_bytes((files / "model.safetensors").read_bytes()[::-1])
     (target / "encoder.json").write_text("{}")
@@ -214,7 +215,7 @@ def test_a_source_without_the_file_leaves_nothing(store, spec, folder, tmp_path)
 
 
 def test_a_failed_conversion_leaves_nothing(tmp_path, spec):
-    def fail(files: Path, target: Path, progress) -> None:
+    def fail(files: Path, target: Path, task: str, progress) -> None:
         (target / "half.onnx").write_bytes(b"half")
         raise ConversionFailed("no")
 
@@ -239,7 +240,7 @@ def test_an_adoption_killed_half_way_leaves_nothing_that_opens(store, spec, tmp_
         from tiny_models import spec_of
         from model_store.store import ModelStore
 
-        def hang(files, target, progress):
+        def hang(files, target, task, progress):
             (target / "half.onnx").write_bytes(b"half")
             print("half", flush=True)
             time.sleep(60)
@@ -280,6 +281,39 @@ def test_another_runtime_proves_the_graph_again_without_the_source(store, spec, 
     assert second.artefact.id != first.artefact.id
     assert second.artefact_dir().is_dir()
     assert store.verify("toy").ok
+
+
+def test_another_recipe_makes_the_graph_again(store, spec, monkeypatch):
+    store.adopt(spec)
+    first = store.open("toy")
+    monkeypatch.setattr(convert, "RECIPE", "99")
+    with pytest.raises(ConversionFailed, match="another release"):
+        first.artefact_dir()
+    store.adopt(spec)
+    assert store.open("toy").artefact_dir().is_dir()
+
+
+def test_the_task_comes_from_the_catalogue_and_another_one_makes_the_graph_again(store, spec, tmp_path):
+    store.adopt(spec)
+    assert store.open("toy").task == "embedding"
+    other = spec.model_copy(update={"task": "classification", "dimensions": None})
+    store.adopt(other)
+    assert store.open("toy").task == "classification"
+
+
+def test_a_classifier_with_another_number_of_labels_than_the_catalogue_is_refused(folder, tmp_path):
+    config = {"model_type": "bert", "id2label": {"0": "a", "1": "b", "2": "c"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    common = {"task": "classification", "dimensions": None}
+    spec = spec_of(folder, "toy").model_copy(update={**common, "labels": ("bad", "good")})
+    store = ModelStore(tmp_path / "store", Catalogue(format=1, models=(spec,)), converter)
+    with pytest.raises(UntrustedArtefact, match="it has 3 labels where the catalogue has 2"):
+        store.adopt(spec)
+    assert store.ls() == []
+    # Names may differ; the model's own decide.
+    spec = spec.model_copy(update={"labels": ("x", "y", "z")})
+    store.adopt(spec)
+    assert store.open("toy").task == "classification"
 
 
 def test_a_family_that_is_not_converted_has_no_artefact(store, folder, tmp_path):
