@@ -22,7 +22,8 @@ from typing import Any
 from deployments.batch_queue import BatchPolicy, Entry, FairLanes
 from deployments.call import Lane
 from deployments.engines.base import Prepared
-from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, Overloaded, PoisonousItem
+from deployments.engines.cuda import ran_out_of_memory
+from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, OutOfMemory, Overloaded, PoisonousItem
 from model_store.errors import MusterError
 
 __all__ = ["BatchPolicy", "Batcher", "Group", "blame"]
@@ -283,6 +284,9 @@ def blame(error: BaseException) -> MusterError:
     """What an item is told when it made the engine fail all by itself."""
     if isinstance(error, MusterError):
         return error
+    if ran_out_of_memory(error):
+        # Without the cause: its traceback would hold the tensors of the failed pass.
+        return OutOfMemory()
     poisonous = PoisonousItem()
     poisonous.__cause__ = error
     return poisonous

@@ -78,3 +78,6 @@ class Fleet(Protocol):
 
     async def states(self) -> Mapping[str, ModelState]:
         """State of every application by name."""
+
+    async def backend(self, application: str) -> str | None:
+        """What a running application computes with (``onnxruntime-cpu``); None when no replica says so in time."""

@@ -9,7 +9,8 @@ MusterError
     ├── Cancelled                the client left
     ├── PoisonousItem            this item made the engine fail, or was present at two replica deaths
     ├── ModelNotReady            no replica of the model answers (yet)
-    ├── DoesNotFit               a model needs more memory than the machine has left
+    ├── DoesNotFit               a model needs more memory than the machine, or its share of a GPU, has left
+    ├── OutOfMemory              a pass over one item found no memory
     ├── StateUnavailable         Redis does not answer and the operation needs a record
     └── EngineFault              the engine broke its own promises (wrong count, non-finite output)
 """
@@ -86,17 +87,26 @@ class ModelNotReady(DeploymentError):
 
 
 class DoesNotFit(DeploymentError):
-    """A model was not loaded because the machine's memory would not do; figures in bytes."""
+    """A model was not loaded because the memory of ``place`` would not do; figures in bytes."""
 
-    def __init__(self, model: str, needed: int, free: int) -> None:
-        super().__init__(model, needed, free)
-        self.model, self.needed, self.free = model, needed, free
+    def __init__(self, model: str, needed: int, free: int, place: str = "this machine") -> None:
+        super().__init__(model, needed, free, place)
+        self.model, self.needed, self.free, self.place = model, needed, free, place
 
     def __str__(self) -> str:
         return (
-            f"Model {self.model!r} needs {self.needed / 2**20:.0f} MiB to load and this machine has "
+            f"Model {self.model!r} needs {self.needed / 2**20:.0f} MiB to load and {self.place} has "
             f"{self.free / 2**20:.0f} MiB left; see `muster plan` for what fits."
         )
+
+
+class OutOfMemory(DeploymentError):
+    """A pass over this item, alone, found no memory. The replica serves on."""
+
+    def __init__(
+        self, message: str = "The model had no memory left for this item; try again, or send it in shorter pieces."
+    ) -> None:
+        super().__init__(message)
 
 
 class StateUnavailable(DeploymentError):

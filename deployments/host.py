@@ -47,7 +47,8 @@ class EngineHost:
         """Run every piece of a call; pieces fail apart from each other."""
         self._waiting[call.sender] = (time.monotonic(), call.waiting_s)
         pieces, about = await self._answer(call), self._about
-        return Reply(pieces, about.revision, self.batcher.rate, self.batcher.backlog_s(), details=about.details)
+        rate, backlog_s = self.batcher.rate, self.batcher.backlog_s()
+        return Reply(pieces, about.revision, rate, backlog_s, about.backend, about.details)
 
     def cancel(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:

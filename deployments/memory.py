@@ -1,53 +1,67 @@
-"""Whether a model fits into what is left of this machine's memory, looked at before it is loaded.
+"""Whether a model fits into what is left of this machine's memory, and of its GPU's, looked at before it is loaded.
 
 The plan has decided once; machines change. A model that does not fit is refused with the numbers, and the rest serve on;
 without the check the kernel would end some process, and not necessarily the new one.
 """
 
-from pathlib import Path
-
 import psutil
 
+from deployments.engines.cuda import Cuda, TorchCuda
+from deployments.engines.device import CPU, Device
 from deployments.errors import DoesNotFit
+from model_store import control_groups
+from model_store.safetensors_header import elements
 from model_store.store import StoredModel
 
 ONCE_MORE = 2.0
-"""While a graph is loaded its weights exist twice: as read, and in the layout of the kernels."""
+"""While a model is loaded its weights exist twice: as read, and in the layout of the kernels or on the GPU."""
 HEADROOM = 128 * 2**20
 """Bytes for the tokenizer, activations and the batches on their way."""
-_GROUPS = (
-    # Folder, limit, use, and the cache that the kernel gives back, of a container's control group, version 2 and 1.
-    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
+CONTEXT = 512 * 2**20
+"""Bytes of a GPU share that the CUDA context and the libraries' kernels are left; torch's allocator knows nothing of
+them, and all processes of a GPU must fit side by side. The plan counts on them too (``footprint.PROCESS_MB``)."""
 
 
-def require_room(stored: StoredModel) -> None:
-    """Raises ``DoesNotFit`` when the model's weights would not fit into the memory that is free now."""
-    needed, free = bytes_to_load(stored), free_bytes()
+def require_room(stored: StoredModel, device: Device = CPU, cuda: Cuda | None = None) -> None:
+    """Raises ``DoesNotFit`` when the model's weights would not fit into the memory that is free now.
+
+    On a GPU it also takes hold of the replica's share: from here on torch allocates no more than that.
+    """
+    needed, free = bytes_to_load(stored, device), free_bytes()
     if needed > free:
         raise DoesNotFit(stored.key, needed, free)
+    if device.kind == "cuda":
+        _claim_share(stored, device.share, cuda or TorchCuda())
 
 
-def bytes_to_load(stored: StoredModel) -> int:
-    """What loading takes at its peak: the weights of the graph, or of the safetensors where there is none."""
-    folder = stored.folder / stored.artefact.folder if stored.artefact else stored.files
-    weights = sum(
-        path.stat().st_size for path in folder.rglob("*") if path.suffix in (".onnx", ".safetensors", ".data")
-    )
-    return int(weights * ONCE_MORE) + HEADROOM
+def bytes_to_load(stored: StoredModel, device: Device = CPU) -> int:
+    """RAM that loading takes at its peak: for the graph, or for the safetensors on a GPU and where there is no graph."""
+    graph = _graph_bytes(stored) if device.kind == "cpu" else 0
+    return int((graph or _weight_bytes(stored)) * ONCE_MORE) + HEADROOM
 
 
 def free_bytes() -> int:
-    """Memory that may still be used: the machine's, or the control group's where that is less."""
-    free = int(psutil.virtual_memory().available)
-    for folder, limit, used, cache in _GROUPS:
-        group = Path(folder)
-        try:
-            statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            in_use = int((group / used).read_text()) - int(statistics.get(cache, 0))
-            free = min(free, int((group / limit).read_text()) - in_use)
-        except (OSError, ValueError):
-            # No such group, or no limit ("max").
-            continue
-    return free
+    """RAM that may still be used: the machine's, or the control groups' where that is less."""
+    free, left = int(psutil.virtual_memory().available), control_groups.memory_left()
+    return free if left is None else min(free, left)
+
+
+def _claim_share(stored: StoredModel, share: float, cuda: Cuda) -> None:
+    """Raises ``DoesNotFit`` when the weights need more than the share, or more than others have left of the GPU."""
+    free, total = cuda.memory()
+    needed, own = _weight_bytes(stored) + HEADROOM, max(0, int(total * share) - CONTEXT)
+    if needed > own:
+        raise DoesNotFit(stored.key, needed, own, f"its share of the GPU ({share:g} of {total / 2**20:.0f} MiB)")
+    if needed > free:
+        raise DoesNotFit(stored.key, needed, free, "the GPU")
+    cuda.cap(own / total)
+
+
+def _graph_bytes(stored: StoredModel) -> int:
+    folder = stored.folder / stored.artefact.folder if stored.artefact else None
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".onnx", ".data")) if folder else 0
+
+
+def _weight_bytes(stored: StoredModel) -> int:
+    """All weights in float32, whatever they are stored in: that is what engines compute with."""
+    return 4 * sum(elements(path) for path in stored.files.rglob("*.safetensors"))

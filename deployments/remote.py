@@ -18,10 +18,12 @@ from ray.serve.handle import DeploymentHandle
 from deployments.call import Answer, CallContext, ModelState
 from deployments.dispatch import Dispatcher
 from deployments.errors import ModelNotReady, Overloaded
+from deployments.waiting import lacking
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
 STATES_S, CONTROLLER_S = 1.0, 5.0
+BACKEND_S, REPLICA_S = 10.0, 2.0
 _RAISED = re.compile(r"^(?:[A-Za-z_][\w]*\.)*[A-Z]\w*: (?=\S)")
 
 
@@ -94,6 +96,7 @@ class ServeFleet:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._transports: dict[str, HandleTransport] = {}
         self._states: dict[str, ModelState] = {}
+        self._backends: dict[str, tuple[float, str | None]] = {}
         self._asked = -math.inf
         self._asking = asyncio.Lock()
         self._question: asyncio.Future[Any] | None = None
@@ -116,6 +119,19 @@ class ServeFleet:
                 self._states = await self._ask()
                 self._asked = time.monotonic()
         return self._states
+
+    async def backend(self, application: str) -> str | None:
+        """Asked of one of its replicas with an empty call, and kept for ``BACKEND_S``."""
+        asked, backend = self._backends.get(application, (-math.inf, None))
+        if time.monotonic() - asked > BACKEND_S:
+            self._dispatcher(application)
+            try:
+                async with asyncio.timeout(REPLICA_S):
+                    backend = (await self._transports[application].send(Call("interactive", []))).backend
+            except (TimeoutError, ReplicaDied, MusterError, RayError, RayServeException):
+                backend = None
+            self._backends[application] = (time.monotonic(), backend)
+        return backend
 
     async def _ask(self) -> dict[str, ModelState]:
         """The controller's word; while it does not answer (it is restarted by itself), every application is unknown."""
@@ -151,7 +167,8 @@ def _state(application: Any) -> ModelState:
         return ModelState("ready", None, replicas)
     if status in ("DEPLOY_FAILED", "UNHEALTHY"):
         return ModelState("failed", reason, replicas, given_up=status == "DEPLOY_FAILED")
-    return ModelState("loading", None, replicas)
+    waits = [lacking(deployment.message) for deployment in application.deployments.values()]
+    return ModelState("loading", next(filter(None, waits), None), replicas)
 
 
 def _reason(message: str) -> str:

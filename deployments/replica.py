@@ -9,7 +9,9 @@ from typing import Any
 
 from deployments.batching import BatchPolicy
 from deployments.engines.base import Engine
+from deployments.engines.device import Device, choose_device
 from deployments.engines.encoders import load_encoder
+from deployments.engines.packed_encoder import BUDGETS
 from deployments.hosted import HostedReplica
 from deployments.memory import require_room
 from deployments.settings import load_settings
@@ -18,16 +20,30 @@ from model_store.signing import require_signature
 from model_store.store import ModelStore
 
 
-def _load(key: str) -> tuple[Engine, str]:
+def _gpu_share() -> float:
+    """GPUs that Serve gave this replica (``num_gpus``)."""
+    import ray
+
+    return float(ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0))
+
+
+def _policy(device: Device) -> BatchPolicy:
+    """Batches as large as one forward pass: what a GPU computes at a time, a CPU would take seconds for."""
+    if device.kind == "cuda":
+        return BatchPolicy(budget=BUDGETS["cuda"], padded=False)
+    return BatchPolicy(budget=load_settings().token_budget)
+
+
+def _load(key: str, device: Device) -> tuple[Engine, str]:
     """The warm engine and its task."""
     wanted = load_store_settings()
     store = ModelStore(wanted.store_dir)
     stored = store.open(key)
     if wanted.signing_key is not None:
         require_signature(stored.folder, key, wanted.signing_key)
-    require_room(stored)
+    require_room(stored, device)
     store.mark_used(key)
-    engine = load_encoder(stored, load_settings())
+    engine = load_encoder(stored, load_settings(), device)
     engine.warm()
     return engine, stored.task
 
@@ -41,9 +57,9 @@ class ModelReplica(HostedReplica):
     """One replica of a text model. Fails to start, with the reason, when its files are not what the lock says."""
 
     async def __init__(self, key: str) -> None:  # type: ignore[misc]  # Serve awaits it
-        engine, task = await asyncio.to_thread(_load, key)
-        budget = load_settings().token_budget
+        device = await asyncio.to_thread(choose_device, key, _gpu_share())
+        engine, task = await asyncio.to_thread(_load, key, device)
+        policy = _policy(device)
         # Distinct texts, because equal ones are computed once.
-        texts = [f"Text number {n} of a dozen tokens or so, for one full batch." for n in range(budget // 12)]
-        full_batch = [_input(task, text) for text in texts]
-        await self._serve(engine, BatchPolicy(budget=budget), _input(task, "ok"), full_batch)
+        texts = [f"Text number {n} of a dozen tokens or so, for one full batch." for n in range(policy.budget // 12)]
+        await self._serve(engine, policy, _input(task, "ok"), [_input(task, text) for text in texts])

@@ -44,12 +44,13 @@ class PieceReply:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Answer to a call. ``rate``: cost units a second, full batches; ``backlog_s``: the replica's queue in seconds;
-    ``details``: what the engine says of itself."""
+    ``backend``: what the replica computes with; ``details``: what else the engine says of itself."""
 
     pieces: Sequence[PieceReply]
     revision: str
     rate: float
     backlog_s: float
+    backend: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,11 +1,12 @@
 """Export of an encoder or a classifier to an ONNX graph, proved against the reference, in a child process.
 
-The artefact folder gets three files:
+The artefact folder gets four files:
 
 - ``encoder.onnx``: ``input_ids``, ``attention_mask`` (batch, length; int64) -> ``last_hidden_state`` of an embedding
   model, ``logits`` of a classifier (float32).
 - ``tokenizer.json``: the tokenizer as its library sets it up, with special tokens that cannot be typed.
 - ``encoder.json``: what a replica must know without torch: limits, positions, labels, golden texts and their answers.
+- ``memory.json``: what a process with it takes (``model_store.measure``), which no replica needs but the plan.
 
 The conversion loads torch, transformers and sentence-transformers (1 GiB, seconds), which is why it never runs in a
 replica and runs in a process of its own: ``python -m model_store.convert FILES TARGET TASK``.
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from model_store import child
+from model_store import child, measure
 from model_store.child import Progress
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet")
@@ -66,8 +67,9 @@ def is_convertible(files: Path, task: str) -> bool:
 
 
 def in_child_process(files: Path, target: Path, task: str, progress: Progress) -> None:
-    """Convert in a child process, passing its messages on. Raises ``ConversionFailed``."""
+    """Convert and measure in child processes, passing their messages on. Raises ``ConversionFailed``."""
     child.run("model_store.convert", [str(files.resolve()), str(target.resolve()), task], progress, TIMEOUT_S)
+    measure.in_child_process(target, progress)
 
 
 def in_this_process(files: Path, target: Path, task: str, progress: Progress) -> None:

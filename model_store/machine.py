@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from model_store import control_groups
+
 Tier = Literal["basic", "standard", "high", "enterprise"]
 TIERS: tuple[Tier, ...] = ("basic", "standard", "high", "enterprise")
 
@@ -55,11 +57,10 @@ def read_machine(root: Path = Path("/"), visible_gpus: str | None = None) -> Mac
 
     ``visible_gpus``: the text of ``CUDA_VISIBLE_DEVICES``, None where it is unset. ``root`` is another one in tests.
     """
-    groups = _control_groups(root)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    memory = min([memory, *(limit for group in groups if (limit := _memory_limit(group)))])
-    cores = min([cores, *(quota for group in groups if (quota := _core_quota(group)))])
+    memory = min(memory, control_groups.memory_limit(root) or memory)
+    cores = min(cores, control_groups.core_quota(root) or cores)
     return Machine(cores, memory // 2**20, read_gpus(visible_gpus))
 
 
@@ -91,32 +92,3 @@ def parse_gpus(listing: str, visible: str | None = None) -> tuple[Gpu, ...]:
         if chosen and memory.isdecimal():
             found.append(Gpu(name, int(memory)))
     return tuple(found)
-
-
-def _control_groups(root: Path) -> list[Path]:
-    """Folders of this process's control groups (version 2), each with those above it: any of them may set a limit."""
-    top = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    inner = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
-    own = top / inner
-    return [own, *(folder for folder in own.parents if folder == top or top in folder.parents)]
-
-
-def _memory_limit(group: Path) -> int | None:
-    text = _read(group / "memory.max")
-    return int(text) if text.isdecimal() else None
-
-
-def _core_quota(group: Path) -> int | None:
-    quota, _, period = _read(group / "cpu.max").partition(" ")
-    return max(1, int(quota) // int(period)) if quota.isdecimal() and period.isdecimal() else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -31,12 +31,14 @@ class Choice:
 class Placement:
     """Replicas of one model. ``memory_mb``: of one replica on ``device``; ``host_mb``: the RAM it takes.
 
+    ``measured``: whether ``memory_mb`` comes from a measurement, otherwise from the number of parameters.
     ``gpus``: for each replica up to the maximum, the GPU with room for it; empty on the CPU. ``num_cpus`` is placement.
     """
 
     key: str
     device: Device
     memory_mb: int
+    measured: bool
     host_mb: int
     gpu_fraction: float
     gpus: tuple[int, ...]
@@ -155,7 +157,10 @@ class _Packing:
         on_cpu = sum(slot.device == "cpu" for slot in slots)
         left = self._machine.cores * 100 - FLEET_CPUS - REPLICA_CPUS * (len(slots) - on_cpu)
         share = min(100, left // on_cpu) if on_cpu else 0
-        return tuple(_placement(key, slots, share) for key, slots in self._slots.items())
+        return tuple(
+            _placement(key, slots, share, measured=(key, slots[0].device) in self._measured)
+            for key, slots in self._slots.items()
+        )
 
     def _settle(self, spec: ModelSpec) -> str | None:
         """Give the model a place; returns why it has none."""
@@ -179,12 +184,13 @@ class _Packing:
         return spec.task in self._engines and (not role or spec.plays(role))
 
 
-def _placement(key: str, slots: list[Slot], cpu_share: int) -> Placement:
+def _placement(key: str, slots: list[Slot], cpu_share: int, *, measured: bool) -> Placement:
     first = slots[0]
     return Placement(
         key=key,
         device=first.device,
         memory_mb=first.memory_mb,
+        measured=measured,
         host_mb=first.host_mb,
         gpu_fraction=first.cents / 100,
         gpus=tuple(slot.gpu for slot in slots if slot.gpu is not None),

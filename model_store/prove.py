@@ -1,7 +1,7 @@
 """Proof of a model that has no exported graph: loaded once in a child process, its answers to golden texts recorded.
 
-The artefact is one file, ``golden.json``: ``inputs``, ``outputs`` (logits of each input, or the tokens of a greedy
-continuation), ``memory_bytes`` (what the loaded model added to the process). ``check`` loads the model again and
+The artefact is ``golden.json``: ``inputs`` and ``outputs`` (logits of each input, or the tokens of a greedy
+continuation), and ``memory.json``: what the process took (``model_store.measure``). ``check`` loads the model again and
 compares. ``python -m model_store.prove record|check FILES TARGET TASK``.
 """
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model_store import child
+from model_store import child, measure
 from model_store.errors import ConversionFailed
 
 TEXTS = ("Muster puts every model on duty.", "I did not expect this to go so well, and I am glad that it did!")
@@ -32,17 +32,11 @@ def check_in_child_process(files: Path, artefact: Path, task: str) -> None:
 
 
 def record(files: Path, target: Path, task: str) -> None:
-    """Write ``golden.json``."""
-    import psutil
-    import torch  # noqa: F401 - what the libraries take is not the model's
-    import transformers  # noqa: F401
-
-    process = psutil.Process()
-    before = process.memory_info().rss
+    """Write ``golden.json`` and ``memory.json``."""
     model, tokenizer = _loaded(files, task)
     outputs = _answers(model, tokenizer, task)
-    added = max(0, process.memory_info().rss - before)
-    facts = {"task": task, "inputs": TEXTS, "outputs": outputs, "memory_bytes": added}
+    measure.record(target)
+    facts = {"task": task, "inputs": TEXTS, "outputs": outputs}
     (target / "golden.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
@@ -53,14 +47,6 @@ def check(files: Path, artefact: Path, task: str) -> None:
         moved = max((abs(a - b) for a, b in zip(expected, found, strict=True)), default=0.0)
         if not moved <= TOLERANCE * max(1.0, *map(abs, expected)):
             raise ConversionFailed(f"A golden answer moved by {moved:.1e}.")
-
-
-def memory_bytes(artefact: Path) -> int | None:
-    """What the model added to a process's memory when it was proved; None where nothing was measured."""
-    try:
-        return int(json.loads((artefact / "golden.json").read_bytes())["memory_bytes"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _loaded(files: Path, task: str) -> tuple[Any, Any]:

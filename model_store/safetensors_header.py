@@ -5,6 +5,7 @@ from its first byte to its last, without a hole in which something could hide an
 """
 
 from math import prod
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from model_store.plain_json import NotPlainJson, parse
@@ -27,6 +28,19 @@ class BadHeader(ValueError):
 
 def check(reader: BinaryIO, size: int) -> None:
     """Check a file of ``size`` bytes from its beginning. Raises ``BadHeader``."""
+    header, length = _read(reader, size)
+    _check_tensors(header, size - 8 - length)
+
+
+def elements(path: Path) -> int:
+    """Numbers in all tensors of a file that was checked when it came in. Raises ``BadHeader``."""
+    with path.open("rb") as reader:
+        header, _ = _read(reader, path.stat().st_size)
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _read(reader: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+    """The header and its length in bytes."""
     prefix = reader.read(8)
     if len(prefix) < 8:
         raise BadHeader("it is shorter than a header's length")
@@ -38,7 +52,7 @@ def check(reader: BinaryIO, size: int) -> None:
     raw = reader.read(length)
     if len(raw) != length or raw[:1] != b"{":
         raise BadHeader("its header does not begin as a JSON object")
-    _check_tensors(_parse(raw), size - 8 - length)
+    return _parse(raw), length
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ Layout, ``format_version`` 1 (a manifest of another version is refused)::
         <key>/
           manifest.json             every other file below <key> with sha256 and size; written last
           files/...                 the model's files as its source has them, plain and read-only
-          artefacts/<id>/           what was made from them: encoder.onnx, tokenizer.json, encoder.json
+          artefacts/<id>/           what was made from them: encoder.onnx, tokenizer.json, encoder.json, memory.json
 
 A model is built in a staging folder and renamed into place, so that an interruption leaves the old model or the new one.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from model_store import convert, prove
+from model_store import convert, measure, prove
 from model_store.adoption import Maker, Progress, Workshop, build, is_fresh, matches, pinned
 from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
 from model_store.errors import ConversionFailed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
@@ -136,6 +136,15 @@ class ModelStore:
             return Manifest.read(self.path(key), key).revision
         except (ModelNotPulled, TamperedModel):
             return None
+
+    def process_bytes(self, key: str) -> int | None:
+        """Memory that a process with the model took when it came in, unverified; None where it was not measured."""
+        try:
+            folder = self.path(key)
+            artefact = Manifest.read(folder, key).artefact
+        except (ModelNotPulled, TamperedModel):
+            return None
+        return measure.process_bytes(folder / artefact.folder) if artefact else None
 
     def pull_folder(self, key: str, commit: str) -> Path:
         """Where a pull of this commit collects its files."""

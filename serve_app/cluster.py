@@ -67,8 +67,11 @@ class Cluster:
         self._redis_socket = run / "redis.sock"
         self._client: Any = None
 
-    def start(self, topology: dict[str, Any], dashboard_port: int) -> None:
-        """Start Ray and Serve and submit the topology; does not wait for the applications."""
+    def start(self, topology: dict[str, Any], dashboard_port: int, num_gpus: int | None = None) -> None:
+        """Start Ray and Serve and submit the topology; does not wait for the applications.
+
+        ``num_gpus``: what Ray counts on, also where there is no such hardware; None: what it finds.
+        """
         import ray
         from ray.serve._private import api as serve_api
         from ray.serve.schema import ServeDeploySchema
@@ -80,6 +83,7 @@ class Cluster:
             dashboard_port=dashboard_port,
             log_to_driver=False,
             logging_level="ERROR",
+            num_gpus=num_gpus,
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=str(self._ray_dir),
             # One machine: the loopback address also exists where there is no network.

@@ -26,6 +26,10 @@ THROUGHPUT: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A dead proxy is replaced after three failed checks, 10 s apart by default.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # A thousand lines would wait in memory, a warning among them; nothing here logs every request.
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+    # From then on a replica that no node has room for is told as such.
+    "RAY_SERVE_SLOW_STARTUP_WARNING_S": "10",
     # HAProxy counts requests itself; one log datagram a request to Python is not free and counts nothing new.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_HAPROXY_NBTHREAD": "2",

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs a keys file.")
     port: int = Field(8000, ge=1, le=65_535, description="Port to listen on.")
+    num_gpus: int | None = Field(
+        None, ge=0, le=1024, description="GPUs that Ray counts on, real or logical. Unset: what it finds."
+    )
     keys_file: Path | None = Field(None, description="File of hashed keys. Unset: one tenant, this machine only.")
     allowed_hosts: Names = Field((), description="Host names accepted without keys, besides loopback; commas between.")
     allowed_origins: Names = Field((), description="Web origins accepted without keys, besides the server's own.")

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from deployments.waiting import lacking
 from model_store.catalogue import load_catalogue
 from model_store.errors import MusterError
 from model_store.settings import StoreSettings
@@ -144,7 +145,7 @@ class Supervisor:
     def _start_cluster(self, cluster: Any, topology: dict[str, Any]) -> None:
         self._tell("Starting Ray" + ("" if find_haproxy() else " (no HAProxy for this platform: Serve's own proxy)"))
         try:
-            cluster.start(topology, self.dashboard)
+            cluster.start(topology, self.dashboard, self._settings.num_gpus)
         except Exception as error:
             raise SettingsError(
                 f"Ray Serve did not start: {_last_line(str(error))}; see {self._store.logs_dir}"
@@ -166,16 +167,17 @@ class Supervisor:
                 raise SettingsError(f"{reason}; see {self._store.logs_dir}.")
 
     def _settle(self, name: str, status: Any, settled: set[str]) -> None:
-        """Tell of an application that is up, or that failed. One model's failure does not take the rest down."""
+        """Tell of an application that is up, that failed or that has no room. The rest is up without it."""
         state = str(status.status.value)
-        if name in settled or state not in ("RUNNING", "DEPLOY_FAILED"):
+        reason = next((d.message for d in status.deployments.values() if d.message), status.message)
+        waits = lacking(reason) if state == "DEPLOYING" else None
+        if name in settled or not (waits or state in ("RUNNING", "DEPLOY_FAILED")):
             return
         settled.add(name)
         if state == "RUNNING":
             self._tell(f"{name}: ready")
             return
-        reason = next((d.message for d in status.deployments.values() if d.message), status.message)
-        failure = f"{name} could not start: {_last_line(reason)}"
+        failure = f"{name}: {waits}" if waits else f"{name} could not start: {_last_line(reason)}"
         self._tell(failure)
         if name == "gateway":
             self._gateway_failure = failure

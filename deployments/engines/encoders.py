@@ -1,8 +1,7 @@
 """The choice of an encoder's engine: by device, and by what the model is made of."""
 
-from typing import Literal
-
 from deployments.engines.base import Engine
+from deployments.engines.device import CPU, Device
 from deployments.engines.pooling import UnknownModule, load_head
 from deployments.errors import ModelNotReady
 from deployments.settings import DeploymentSettings
@@ -10,7 +9,7 @@ from model_store import convert
 from model_store.store import StoredModel
 
 
-def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Literal["cpu", "cuda"] = "cpu") -> Engine:
+def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Device = CPU) -> Engine:
     """Choose, load and return the engine for a stored model; call ``warm()`` before serving.
 
     Raises ``ConversionFailed`` when the exported graph was proved with another runtime than the installed one,
@@ -21,20 +20,20 @@ def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Lite
     return engine
 
 
-def _choose(stored: StoredModel, settings: DeploymentSettings, device: str) -> Engine:
+def _choose(stored: StoredModel, settings: DeploymentSettings, device: Device) -> Engine:
     if not convert.is_convertible(stored.files, stored.task) and stored.task != "embedding":
         raise ModelNotReady(stored.key, f"this release has no engine for {stored.task} by such a model")
     if stored.task == "embedding" and (stored.artefact is None or not _has_known_modules(stored)):
         from deployments.engines.sentence_encoder import SentenceEncoder
 
-        return SentenceEncoder(stored, settings, device)
-    if device == "cpu":
+        return SentenceEncoder(stored, settings, device.kind)
+    if device.kind == "cpu":
         from deployments.engines.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(stored, settings)
     from deployments.engines.packed_encoder import PackedEncoder
 
-    return PackedEncoder(stored, settings, device)
+    return PackedEncoder(stored, settings, device.kind)
 
 
 def _has_known_modules(stored: StoredModel) -> bool:

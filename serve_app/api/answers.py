@@ -99,6 +99,7 @@ class ModelCard(BaseModel):
     licence: str
     state: Literal["ready", "loading", "not_pulled", "failed"]
     reason: str | None = None
+    backend: str | None = None
     limits: dict[str, int]
     dimensions: int | None
     roles: list[str]

@@ -61,6 +61,7 @@ TABLE: dict[type[BaseException], Row] = {
     ground.TamperedModel: Row(503, BUSY, "model_refused", retry_after_s=60),
     ground.UntrustedArtefact: Row(503, BUSY, "model_refused", retry_after_s=60),
     middle.DoesNotFit: Row(503, BUSY, "model_refused", retry_after_s=60),
+    middle.OutOfMemory: Row(503, BUSY, "out_of_memory", retry_after_s=5),
     ground.SourceUnavailable: Row(503, BUSY, "source_unavailable", retry_after_s=60),
     ground.StoreBusy: Row(503, BUSY, "store_busy", retry_after_s=5),
     middle.StateUnavailable: Row(503, BUSY, "state_unavailable", retry_after_s=2),

@@ -1,5 +1,6 @@
 """``/v1/models``: the catalogue with the state of each model."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -36,14 +37,17 @@ class ModelRoutes:
     async def list(self) -> Response:
         """Every model of the catalogue, deployed or not."""
         states = await self._services.fleet.states()
-        return _json({"object": "list", "data": [self._card(model, states) for model in self._services.catalogue]})
+        cards = [self._card(model, states) for model in self._services.catalogue]
+        return _json({"object": "list", "data": await asyncio.gather(*cards)})
 
     async def get(self, model_id: str) -> Response:
         """One model by key, Hugging Face id (with its slash) or role."""
-        return _json(self._card(self._services.catalogue.find(model_id), await self._services.fleet.states()))
+        states = await self._services.fleet.states()
+        return _json(await self._card(self._services.catalogue.find(model_id), states))
 
-    def _card(self, model: Model, states: Mapping[str, ModelState]) -> dict[str, Any]:
-        state = states.get(application_of(model), ABSENT)
+    async def _card(self, model: Model, states: Mapping[str, ModelState]) -> dict[str, Any]:
+        application = application_of(model)
+        state = states.get(application, ABSENT)
         return {
             "id": model.key,
             "object": "model",
@@ -55,6 +59,7 @@ class ModelRoutes:
             "licence": model.licence,
             "state": state.state,
             "reason": state.reason,
+            "backend": await self._services.fleet.backend(application) if state.state == "ready" else None,
             "limits": model.limits.model_dump(),
             "dimensions": model.dimensions,
             "roles": [*model.roles],

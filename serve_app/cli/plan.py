@@ -1,8 +1,8 @@
 """``muster plan``: which models this machine can carry, and the topology for them."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from serve_app.cli.serving import DEFAULT_CONFIG, JSON
 
 if TYPE_CHECKING:
     from model_store.catalogue import Catalogue
-    from model_store.machine import Gpu
+    from model_store.machine import Gpu, Tier
     from model_store.plan import Placement, Plan
 
 
@@ -52,30 +52,34 @@ def plan(
 ) -> None:
     """Show which models fit this machine, with their shares, and what does not fit; with --write, for `serve deploy`."""
     from model_store.catalogue import load_catalogue
-    from model_store.footprint import load_measured
-    from model_store.machine import Machine, read_machine
-    from model_store.plan import make_plan
-    from serve_app.planned import ENGINES
 
     if path and not write:
         raise typer.BadParameter(f"{path}: a file is only named together with --write.")
     if path and path.suffix not in (".yaml", ".yml"):
         raise typer.BadParameter(f"{path}: the topology's name ends in .yaml.")
-    machine = read_machine(visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
-    if gpus is not None:
-        machine = Machine(machine.cores, machine.memory_mb, parse_gpu_sizes(gpus))
-    catalogue = load_catalogue()
-    made = make_plan(
-        machine,
-        catalogue,
-        engines=ENGINES,
-        measured=load_measured(),
-        tier_override=tier.value if tier else None,
-        only=[name for names in only or () for name in names.split(",")],
-    )
+    catalogue, names = load_catalogue(), [name for names in only or () for name in names.split(",")]
+    made = plan_here(catalogue, None if gpus is None else parse_gpu_sizes(gpus), tier.value if tier else None, names)
     show(made, json)
     if write:
         write_plan(made, catalogue, path or DEFAULT_CONFIG, force)
+
+
+def plan_here(
+    catalogue: "Catalogue", gpus: "tuple[Gpu, ...] | None" = None, tier: "Tier | None" = None, only: Sequence[str] = ()
+) -> "Plan":
+    """The plan of this machine, with the memory that was measured on it. ``gpus``: instead of those that it has."""
+    from model_store.footprint import load_measured, measured_here
+    from model_store.machine import read_machine
+    from model_store.plan import make_plan
+    from model_store.settings import load_settings
+    from model_store.store import ModelStore
+    from serve_app.planned import ENGINES
+
+    machine = read_machine(visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if gpus is not None:
+        machine = replace(machine, gpus=gpus)
+    measured = {**load_measured(), **measured_here(ModelStore(load_settings().store_dir))}
+    return make_plan(machine, catalogue, engines=ENGINES, measured=measured, tier_override=tier, only=only)
 
 
 def parse_gpu_sizes(text: str) -> "tuple[Gpu, ...]":
@@ -100,7 +104,8 @@ def show(plan: "Plan", json: bool = False) -> None:
         return
     say(f"{describe(plan)}.")
     if plan.choices:
-        table(("role", "model", "device", "memory", "GPU share", "CPU share", "replicas", "state"), _rows(plan))
+        figures = ("memory", "basis", "GPU share", "CPU share", "replicas")
+        table(("role", "model", "device", *figures, "state"), _rows(plan))
     if plan.refusals:
         print("" if plan.choices else "Nothing fits.")
         table(
@@ -119,18 +124,19 @@ def _rows(plan: "Plan") -> list[tuple[str, ...]]:
         placement = placements[choice.key]
         device = f"gpu {placement.gpus[0]}" if placement.gpus else "cpu"
         shared = any(choice.key == row[1] for row in rows)
-        figures = ("shared", "-", "-", "-") if shared else _figures(placement)
+        figures = ("shared", "-", "-", "-", "-") if shared else _figures(placement)
         state = "served" if choice.ready else NO_ENGINE
         rows.append((choice.role or "-", choice.key, device, *figures, state))
     return rows
 
 
-def _figures(placement: "Placement") -> tuple[str, str, str, str]:
+def _figures(placement: "Placement") -> tuple[str, str, str, str, str]:
     from model_store.room import gigabytes
 
     fewest, most = placement.min_replicas, placement.max_replicas
     return (
         gigabytes(placement.memory_mb),
+        "measured" if placement.measured else "estimated",
         f"{placement.gpu_fraction:.2f}" if placement.gpus else "-",
         f"{placement.num_cpus:.2f}",
         str(fewest) if fewest == most else f"{fewest}-{most}",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Fleet(StrEnum):
-    """``starter``: the models that come with the packages; ``full``: every model that `muster plan` places here."""
+    """``starter``: the models that come with the packages; ``full``: every model that `muster plan` deploys here."""
 
     starter = "starter"
     full = "full"
@@ -175,15 +175,16 @@ def _wanted(catalogue: "Catalogue", names: Sequence[str], fleet: Fleet | None) -
 
 
 def _planned(catalogue: "Catalogue") -> "list[ModelSpec]":
-    """The models that the plan of this machine has room for, those without an engine in this release included."""
-    from model_store.footprint import load_measured
-    from model_store.machine import read_machine
-    from model_store.plan import make_plan
-    from serve_app.planned import ENGINES
+    """The models that the plan of this machine deploys; says which of its choices are left out and why."""
+    from serve_app.cli.plan import NO_ENGINE, plan_here
 
-    machine = read_machine(visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
-    plan = make_plan(machine, catalogue, engines=ENGINES, measured=load_measured())
-    return [catalogue.resolve(placement.key) for placement in plan.placements]
+    plan = plan_here(catalogue)
+    deployed = {placement.key for placement in plan.deployed}
+    left_out = [(choice.key, choice.role, NO_ENGINE) for choice in plan.choices if choice.key not in deployed]
+    left_out += [(refusal.key, refusal.role, refusal.why) for refusal in plan.refusals if refusal.key not in deployed]
+    for key, role, why in left_out:
+        say(f"Left out: {key} ({role or 'no role'}): {why}")
+    return [catalogue.resolve(key) for key in sorted(deployed)]
 
 
 def _is_hubs(spec: "ModelSpec") -> bool:

@@ -40,6 +40,9 @@ def register(app: typer.Typer) -> None:
 def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8000].", min=1, max=65_535)] = None,
+    num_gpus: Annotated[
+        int | None, typer.Option(help="GPUs that Ray counts on, real or logical [default: those it finds].", min=0)
+    ] = None,
     config: CONFIG = DEFAULT_CONFIG,
 ) -> None:
     """Prepare the store, start Redis, Ray and Serve, and stay until Ctrl-C."""
@@ -48,8 +51,9 @@ def up(
     from serve_app.supervisor import Supervisor
 
     started = time.monotonic()
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings, store = load_settings(**given), load_store_settings()
+    given = {"host": host, "port": port, "num_gpus": num_gpus}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    store = load_store_settings()
     supervisor = Supervisor(store, settings, config, lambda text: say(f"[{time.monotonic() - started:5.1f} s] {text}"))
     supervisor.run(lambda: _announce(supervisor.url, supervisor.dashboard, store.home))
 

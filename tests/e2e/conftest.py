@@ -31,6 +31,6 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(home: Path) -> Iterator[Server]:
-    """Muster, up and ready."""
-    with Server(environment={"MUSTER_HOME": str(home)}) as running:
+    """Muster, up and ready, on a machine that is said to have one GPU."""
+    with Server(environment={"MUSTER_HOME": str(home), "MUSTER_NUM_GPUS": "1"}) as running:
         yield running

@@ -157,6 +157,10 @@ class FakeFleet:
     async def states(self):
         return self.known
 
+    async def backend(self, application):
+        assert self.known[application].state == "ready", "only a replica that runs can say"
+        return f"fake-{application}"
+
     def _mood(self, text, options):
         return np.float32(list(self.moods.values()))
 

@@ -107,6 +107,7 @@ async def test_models_are_listed_with_their_state(client, fleet):
         ("moods", "not_pulled"),
         ("entails", "not_pulled"),
     ]
+    assert [card["backend"] for card in body["data"]] == ["fake-minilm", None, None]
     fleet.known = {"minilm": ModelState("failed", "a file differs")}
     card = (await client.get("/v1/models/sentence-transformers/all-MiniLM-L6-v2")).json()
     assert (card["state"], card["reason"], card["dimensions"]) == ("failed", "a file differs", DIMENSIONS)

@@ -47,6 +47,7 @@ LINES = [
     (ground.TamperedModel("m", "f", "differs"), 503, 503, "model_refused", 60),
     (ground.UntrustedArtefact("config.json", "it is missing"), 503, 503, "model_refused", 60),
     (middle.DoesNotFit("m", 2, 1), 503, 503, "model_refused", 60),
+    (middle.OutOfMemory(), 503, 503, "out_of_memory", 5),
     (ground.SourceUnavailable("gone"), 503, 503, "source_unavailable", 60),
     (ground.StoreBusy("busy"), 503, 503, "store_busy", 5),
     (middle.StateUnavailable(retry_after_s=0.1), 503, 503, "state_unavailable", 1),

@@ -125,7 +125,8 @@ def test_pickled_weights_and_the_proof_run_in_child_processes(hub, toys, tmp_pat
     pull(store, hub, key)
     stored = store.open(key)
     prove.check_in_child_process(stored.files, stored.folder / stored.artefact.folder, "generation")
-    assert prove.memory_bytes(stored.folder / stored.artefact.folder) > 0
+    # Of another process than this one: torch alone takes more.
+    assert store.process_bytes(key) > 100 * 2**20
 
 
 def test_a_classifier_is_converted_in_a_child_process(hub, toys, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_models import FAMILIES, MAX_TOKENS, case, root
 
-from model_store import convert
+from model_store import convert, measure
 from model_store.catalogue import load_catalogue
 from model_store.errors import ConversionFailed
 from model_store.store import ModelStore
@@ -47,6 +47,7 @@ def test_minilm_went_through_a_child_process_and_matches_the_catalogue():
     assert sorted(path.name for path in stored.artefact_dir().iterdir()) == [
         "encoder.json",
         "encoder.onnx",
+        "memory.json",
         "tokenizer.json",
     ]
     messages: list[str] = []
@@ -132,3 +133,27 @@ def test_the_golden_embeddings_are_the_references():
     golden = facts("minilm")["golden"]
     wanted = case("minilm").reference.encode([entry["text"] for entry in golden])
     assert np.abs(np.array([entry["embedding"] for entry in golden]) - wanted).max() < 1e-5
+
+
+def test_its_memory_was_measured_in_a_process_without_torch():
+    stored = case("minilm").stored
+    taken = measure.process_bytes(stored.artefact_dir())
+    graph = (stored.artefact_dir() / "encoder.onnx").stat().st_size
+    assert taken is not None
+    assert graph < taken < graph + 250 * 2**20
+    assert ModelStore(root() / "store").process_bytes(stored.key) == taken
+
+
+def test_a_model_without_a_measurement_has_none(tmp_path):
+    assert measure.process_bytes(tmp_path) is None
+    for text in ("", "{}", "[]", '{"process_bytes": "many"}', '{"process_bytes": 0}'):
+        (tmp_path / "memory.json").write_text(text)
+        assert measure.process_bytes(tmp_path) is None
+    assert ModelStore(root() / "store").process_bytes("no-such-model") is None
+
+
+def test_a_graph_that_a_replica_could_not_run_is_refused(tmp_path):
+    (tmp_path / "encoder.onnx").write_bytes(b"no graph")
+    (tmp_path / "tokenizer.json").write_bytes((case("bert").stored.artefact_dir() / "tokenizer.json").read_bytes())
+    with pytest.raises(ConversionFailed, match=r"model_store\.measure ended with status 1"):
+        measure.in_child_process(tmp_path, lambda message: None)

@@ -12,7 +12,15 @@ import pytest
 from deployments import host as host_module
 from deployments.batching import BatchPolicy
 from deployments.engines.base import Description, Prepared
-from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, InvalidInput, Overloaded, PoisonousItem
+from deployments.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    EngineFault,
+    InvalidInput,
+    OutOfMemory,
+    Overloaded,
+    PoisonousItem,
+)
 from deployments.host import EngineHost
 from deployments.wire import Call, Piece
 
@@ -24,7 +32,8 @@ class Panic(BaseException):
 class FakeEngine:
     """Texts to vectors of their length. Words in a text say what goes wrong with it."""
 
-    def __init__(self):
+    def __init__(self, memory=1_000):
+        self.memory = memory
         self.runs, self.threads, self.options = [], set(), []
         self.may_prepare, self.may_run, self.running = threading.Event(), threading.Event(), threading.Event()
         self.may_prepare.set()
@@ -65,6 +74,8 @@ class FakeEngine:
             raise RuntimeError("secret")
         if "crash" in texts:
             raise Panic
+        if sum(map(len, texts)) > self.memory:
+            raise MemoryError
         if "few" in texts:
             return []
         return [None if text == "object" else np.full(len(text) if text == "ragged" else 3, 1.0) for text in texts]
@@ -135,6 +146,25 @@ async def test_a_breakdown_of_the_tokeniser_stays_with_the_input_that_caused_it(
     assert reply.pieces[0].values[0] is not None
     assert reply.pieces[0].values[2] is not None
     assert not reply.pieces[1].errors
+
+
+async def test_an_empty_call_says_what_the_replica_computes_with():
+    async with hosting(FakeEngine()) as host:
+        reply = await host.answer(Call("interactive", []))
+    assert (list(reply.pieces), reply.revision, reply.backend) == ([], "r1", "fake")
+
+
+async def test_a_batch_without_memory_is_split_and_what_finds_none_alone_is_told_so():
+    engine = FakeEngine(memory=10)
+    async with hosting(engine, padded=False) as host:
+        reply = await host.answer(call(["four", "five5", "much too long"], ["six666"]))
+        await host.check()
+    assert kinds(reply.pieces[0]) == {2: OutOfMemory}
+    assert reply.pieces[0].errors[2].__cause__ is None
+    assert [value is None for value in reply.pieces[0].values] == [False, False, True]
+    assert not reply.pieces[1].errors
+    assert sorted(engine.runs[0]) == ["five5", "four", "much too long", "six666"]
+    assert sorted(engine.runs[1:5]) == [["five5"], ["four"], ["much too long"], ["six666"]], "each once more, alone"
 
 
 @pytest.mark.parametrize(("word", "error"), [("poison", PoisonousItem), ("crash", PoisonousItem), ("few", EngineFault)])

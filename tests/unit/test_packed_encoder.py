@@ -4,14 +4,19 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from encoder_checks import TEXTS, around_the_limit, assert_equal, assert_texts_equal, embed, expected
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import FAMILIES, MAX_TOKENS, WORDS, case
 from tiny_models import settings as tiny_settings
 
+from deployments.batching import BatchPolicy
 from deployments.engines.encoders import load_encoder
 from deployments.engines.packed_encoder import PackedEncoder
+from deployments.errors import OutOfMemory
+from deployments.host import EngineHost
+from deployments.wire import Call, Piece
 
 
 @cache
@@ -81,3 +86,27 @@ def test_windows_join():
 
 def test_it_says_where_it_runs():
     assert engine("bert").describe().backend == "torch-cpu"
+
+
+async def test_a_pass_without_gpu_memory_fails_its_items_alone_and_the_replica_serves_on():
+    """torch's own error out of the model's forward pass, as a capped allocator raises it."""
+    tight = PackedEncoder(case("bert").stored, tiny_settings())
+    tight.load()
+    original = tight._model.forward
+
+    def forward(*args, **kwargs):
+        if kwargs["input_ids"].shape[1] > 12:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(*args, **kwargs)
+
+    tight._model.forward = forward
+    host = EngineHost(tight, BatchPolicy(budget=1000, padded=False), "a")
+    texts = ["duty", " ".join(WORDS), "muster model", "a an the of"]
+    reply = await host.answer(Call("interactive", [Piece("r", texts, {}, 30.0)]))
+    await host.check()
+    await host.close()
+    [piece] = reply.pieces
+    assert {index: type(error) for index, error in piece.errors.items()} == {1: OutOfMemory}
+    assert "2.00 GiB" not in str(piece.errors[1])
+    kept = [0, 2, 3]
+    assert_equal(np.stack([piece.values[i] for i in kept]), engine("bert").encode([texts[i] for i in kept]))

@@ -15,15 +15,19 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.serve.schema import ServeDeploySchema
+from tiny_models import case
 
+from deployments.memory import CONTEXT, HEADROOM
 from model_store.catalogue import ROLES, Catalogue, load_catalogue
 from model_store.errors import UnknownModel
-from model_store.footprint import load_measured, memory_mb
+from model_store.footprint import SERVE_MB, load_measured, measured_here, memory_mb
 from model_store.machine import TIERS, Gpu, Machine, tier
 from model_store.plan import make_plan
 from model_store.room import FLEET_CPUS, usable_mb
+from model_store.store import ModelStore
 from model_store.tiers import PREFERRED
 from serve_app.cli.plan import show
+from serve_app.cli.pull import Fleet, _wanted
 from serve_app.planned import ENGINES, FIXED, planned_topology, read_template, render_topology, warnings
 from serve_app.topology import check_applications, check_topology
 
@@ -274,6 +278,53 @@ def test_a_measurement_replaces_the_estimate_on_its_device_only():
     measured = {(spec.key, "gpu"): 800 * 2**20}
     assert memory_mb(spec, "gpu", measured) == 1000
     assert memory_mb(spec, "cpu", measured) == memory_mb(spec, "cpu", {}) > 400
+
+
+def test_a_plan_says_which_figures_were_measured():
+    measured = {("all-mpnet-base-v2", "gpu"): 800 * 2**20, ("bart-large-cnn", "cpu"): 2**30}
+    found = placed(plan_of(machine(4, 16, ("g", 4096)), measured=measured))
+    assert {key: (placement.device, placement.measured) for key, placement in found.items()} == {
+        key: (found[key].device, (key, found[key].device) in measured) for key in found
+    }
+    assert found["all-mpnet-base-v2"].measured
+    assert found["all-mpnet-base-v2"].memory_mb == 1000
+    assert not found["dialogpt-medium"].measured
+
+
+@pytest.mark.parametrize("name", [name for name, of in MACHINES.items() if of.gpus])
+def test_a_planned_share_passes_the_check_at_load(name):
+    of = MACHINES[name]
+    for placement in plan_of(of).deployed:
+        for gpu in placement.gpus:
+            own = placement.gpu_fraction * of.gpus[gpu].memory_mb * 2**20 - CONTEXT
+            assert own >= 4 * SPECS[placement.key].parameters + HEADROOM
+
+
+def test_what_was_measured_here_is_taken_for_the_models_in_the_store():
+    stored = case("minilm").stored
+    store = ModelStore(stored.folder.parent.parent)
+    figures = measured_here(store)
+    assert figures[stored.key, "cpu"] == store.process_bytes(stored.key) + SERVE_MB * 2**20
+    assert {device for _, device in figures} == {"cpu"}
+    assert measured_here(ModelStore(stored.folder / "no-store")) == {}
+
+
+@pytest.mark.parametrize("name", ["laptop", "gpu-24", "too-small"])
+def test_the_full_fleet_is_what_the_plan_deploys_and_the_rest_is_named_with_its_reason(
+    name, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path))
+    monkeypatch.setattr("model_store.machine.read_machine", lambda visible_gpus: MACHINES[name])
+    plan = plan_of(MACHINES[name])
+    wanted = [spec.key for spec in _wanted(CATALOGUE, (), Fleet.full)]
+    assert sorted(wanted) == sorted(placement.key for placement in plan.deployed)
+    assert all(SPECS[key].task in ENGINES for key in wanted)
+    told = capsys.readouterr().err
+    for choice in plan.choices:
+        left_out = f"Left out: {choice.key} ({choice.role}): no engine in this release"
+        assert (left_out in told) == (choice.key not in wanted)
+    for refusal in plan.refusals:
+        assert f"Left out: {refusal.key} ({refusal.role}): {refusal.why}" in told
 
 
 def test_generation_takes_half_the_bytes_on_a_gpu():

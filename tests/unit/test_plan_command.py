@@ -1,6 +1,7 @@
 """``muster plan`` as a command: what it writes, what it refuses and with which exit code; and how a machine is read."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import yaml
 from model_store.catalogue import load_catalogue
 from model_store.embedding_record import read_record
 from model_store.errors import PlanRefused
+from model_store.footprint import HEAD_ROOM, SERVE_MB
+from model_store.lock import Artefact, Manifest
 from model_store.machine import Gpu, parse_gpus, read_gpus, read_machine
 from serve_app.planned import write_topology
 
@@ -170,13 +173,27 @@ def test_limits_of_a_control_group_count(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
     whole = read_machine(tmp_path, visible_gpus="")
     assert whole.cores == 16
-    group = tmp_path / "sys/fs/cgroup/outer/inner"
+    group = tmp_path / "sys/fs/cgroup/outer"
     group.mkdir(parents=True)
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/outer/inner\n")
-    (group / "memory.max").write_text("max\n")
+    (tmp_path / "proc/self/cgroup").write_text("0::/outer\n")
     (group / "cpu.max").write_text("350000 100000\n")
-    (group.parent / "memory.max").write_text(f"{64 * 2**20}\n")
-    (group.parent / "cpu.max").write_text("max 100000\n")
+    (group / "memory.max").write_text(f"{64 * 2**20}\n")
     limited = read_machine(tmp_path, visible_gpus="")
     assert (limited.cores, limited.memory_mb) == (3, 64)
+
+
+def test_a_model_in_the_store_is_planned_with_what_it_took_on_this_machine(plan, tmp_path):
+    """A figure that no estimate gives, written where a pull writes it."""
+    arguments = ("--gpus", "0", "--only", "all-minilm-l6-v2", "--json")
+    [before] = json.loads(plan(*arguments).stdout)["placements"]
+    artefact = Artefact(id="a", folder="artefacts/a", made_with={})
+    folder = tmp_path / "home/store/models/all-minilm-l6-v2"
+    (folder / artefact.folder).mkdir(parents=True)
+    Manifest(key="all-minilm-l6-v2", id="x/y", revision="0" * 40, files={}, artefact=artefact).write(folder)
+    (folder / artefact.folder / "memory.json").write_text(json.dumps({"process_bytes": 1000 * 2**20}))
+    [after] = json.loads(plan(*arguments).stdout)["placements"]
+    assert (before["measured"], after["measured"]) == (True, True)
+    assert after["memory_mb"] == math.ceil((1000 + SERVE_MB) * HEAD_ROOM) != before["memory_mb"]
+    table = plan(*arguments[:-1]).stdout
+    assert "1.40 GB  measured" in table

@@ -191,7 +191,7 @@ def test_warming_up_finds_a_moved_logit(family, backend):
     loaded.warm()
     golden = [{**entry, "hypothesis": "This is about a window."} for entry in loaded.facts.golden]
     loaded.task.facts = replace(loaded.facts, golden=golden)
-    with pytest.raises(EngineFault, match="golden logits of tiny-.* moved by"):
+    with pytest.raises(EngineFault, match=r"golden logits of tiny-.* moved by"):
         loaded.warm()
 
 
