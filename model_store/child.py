@@ -6,12 +6,13 @@ The child gets no network where the kernel lets us take it away, no credentials,
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 
 from model_store.errors import ConversionFailed
 
@@ -29,6 +30,7 @@ _OFFLINE = {
 
 def run(module: str, arguments: Sequence[str], progress: Progress, timeout_s: float = TIMEOUT_S) -> None:
     """``python -m module arguments...``; its lines go to ``progress``. Raises ``ConversionFailed`` with its last words."""
+    late = Event()
     command = [sys.executable, "-um", module, *arguments]
     kept = {name: value for name, value in os.environ.items() if name in _KEPT}
     with (
@@ -43,7 +45,12 @@ def run(module: str, arguments: Sequence[str], progress: Progress, timeout_s: fl
             text=True,
         ) as child,
     ):
-        watchdog = Timer(timeout_s, child.kill)
+
+        def stop() -> None:
+            late.set()
+            child.kill()
+
+        watchdog = Timer(timeout_s, stop)
         watchdog.start()
         try:
             for line in child.stdout or ():
@@ -52,6 +59,10 @@ def run(module: str, arguments: Sequence[str], progress: Progress, timeout_s: fl
         finally:
             watchdog.cancel()
             child.kill()
+        if late.is_set():
+            raise ConversionFailed(f"{module} did not end within {timeout_s:g} s")
+        if status < 0:
+            raise ConversionFailed(f"{module} was ended by {signal.Signals(-status).name}")
         if status != 0:
             errors.seek(0)
             last = (errors.read().strip().splitlines() or ["no message"])[-1]
