@@ -19,6 +19,7 @@ from model_store.errors import ConversionFailed
 Progress = Callable[[str], None]
 TIMEOUT_S = 1800.0
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_PR_SET_PDEATHSIG = 1
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GLIBC_TUNABLES")
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -70,7 +71,10 @@ def run(module: str, arguments: Sequence[str], progress: Progress, timeout_s: fl
 
 
 def confine() -> None:
-    """Called first in a child that reads what nobody checked: no core dumps, no network where the kernel allows that."""
+    """Called first in a child that reads what nobody checked.
+
+    No core dumps; it dies with its parent, whose watchdog would be gone; no network where the kernel allows that.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         import ctypes
@@ -78,4 +82,5 @@ def confine() -> None:
         # An empty network name space has no way out. Some kernels forbid it; the weights-only loader still holds.
         with contextlib.suppress(OSError):
             libc = ctypes.CDLL(None, use_errno=True)
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             _ = libc.unshare(_CLONE_NEWNET) and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)

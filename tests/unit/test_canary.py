@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import xgboost
 from trained_skills import report, skills_dir
@@ -91,6 +94,21 @@ def test_a_hang_refuses_the_bundle():
     endless = with_model(open_it(skills_dir()), "resilience", lattice)
     with pytest.raises(TamperedSkills, match=r"resilience\.ubj: .* did not end within 10 s"):
         canary.predict_in_child_process(endless, timeout_s=10)
+
+
+def test_a_child_that_hangs_dies_with_its_parent(tmp_path):
+    model = tampered(open_it(skills_dir()).models["empathy"], lattice)
+    (tmp_path / "empathy.ubj").write_bytes(model)
+    (tmp_path / "rows.json").write_text(json.dumps({"empathy": [[None] * 26]}))
+    code = "import sys; from model_store import child; child.run('model_store.canary', sys.argv[1:], print)"
+    with subprocess.Popen([sys.executable, "-uc", code, tmp_path], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout.readline() == "empathy\n"
+        (hanging,) = psutil.Process(parent.pid).children()
+        parent.kill()
+    gone, alive = psutil.wait_procs([hanging], timeout=60)
+    for left in alive:
+        left.kill()
+    assert gone == [hanging]
 
 
 def test_what_xgboost_itself_refuses_is_refused_without_its_stack():
