@@ -17,6 +17,7 @@ from model_store.catalogue import Catalogue, HubSource, ModelSpec, load_catalogu
 from model_store.errors import ConversionFailed, DiskFull, GatedModel, HubUnavailable, SourceUnavailable
 from model_store.folder import install_folder
 from model_store.hub import ATTEMPTS, Hub
+from model_store.lock import digest_file
 from model_store.pull import Puller, silent
 from model_store.store import ModelStore
 from tests.fake_hub import GOOD_TOKEN, FakeHub
@@ -100,6 +101,41 @@ def test_a_proof_notices_other_weights(hub, toys, tmp_path):
     (tmp_path / "golden.json").write_text(json.dumps(facts))
     with pytest.raises(ConversionFailed, match="moved by"):
         prove.check(stored.files, tmp_path, "classification")
+
+
+def test_the_golden_outputs_are_checked_on_request(hub, toys, tmp_path):
+    store = store_at(tmp_path / "store", proved=True)
+    for key in ("distilbert-sst-2", "all-mpnet-base-v2"):
+        hub.add(spec_of(key).id, toys(key))
+        pull(store, hub, key)
+    calls, command = hub.total, [sys.executable, "-m", "serve_app.cli.main", "models", "prove", "--json"]
+    environment = {**os.environ, "MUSTER_HOME": str(tmp_path), "HF_ENDPOINT": hub.endpoint}
+    proved = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert proved.returncode == 0, proved.stderr
+    assert {row["key"]: row["ok"] for row in json.loads(proved.stdout)} == {
+        "distilbert-sst-2": True,
+        "all-mpnet-base-v2": True,
+    }
+    move_golden(store.path("distilbert-sst-2"))
+    proved = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert proved.returncode == 4
+    reasons = {row["key"]: row["reason"] for row in json.loads(proved.stdout)}
+    assert "A golden answer moved by" in reasons.pop("distilbert-sst-2")
+    assert reasons == {"all-mpnet-base-v2": None}
+    assert hub.total == calls
+
+
+def move_golden(folder: Path) -> None:
+    """Change what is recorded, and the manifest with it, so that only the answers can tell."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (golden,) = folder.rglob("golden.json")
+    facts = json.loads(golden.read_text())
+    facts["outputs"][0][0] += 0.5
+    for path in (golden, folder / "manifest.json"):
+        path.chmod(0o644)
+    golden.write_text(json.dumps(facts))
+    manifest["files"][golden.relative_to(folder).as_posix()] = digest_file(golden).model_dump()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_pickled_weights_and_the_proof_run_in_child_processes(hub, toys, tmp_path):
