@@ -38,15 +38,15 @@ def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) ->
             puller = Puller(store, Hub(running.endpoint))
             puller.pull(puller.plan(spec), silent())
         yield running
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Path, hub: FakeHub) -> None:
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()))
     before, calls = {name: pids(server, name) for name in (KEY, "skills", "gateway")}, hub.total
-    deploy_topology(server, _topology(server, GOOD))
+    deploy_topology(server, topology_with(server, GOOD))
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
     texts = ["a day", "a longer text of a day", ""]
     served = np.array([row["embedding"] for row in _embed(server, GOOD, texts)["data"]])
@@ -65,7 +65,7 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     content[-1] ^= 1
     weights.write_bytes(content)
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
-    deploy_topology(server, _topology(server, GOOD, DAMAGED))
+    deploy_topology(server, topology_with(server, GOOD, DAMAGED))
     server.wait_for(lambda states: states.get(DAMAGED, {}).get("state") == "failed")
     # Each gateway asks once a second; the other one may not know yet.
     time.sleep(1.5)
@@ -79,7 +79,7 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     assert {name: pids(server, name) for name in before} == before
 
 
-def _topology(server: Server, *keys: str) -> dict[str, Any]:
+def topology_with(server: Server, *keys: str) -> dict[str, Any]:
     """The checked-in topology with more model applications, each like the starter's."""
     topology: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     topology["http_options"]["port"] = server.port
