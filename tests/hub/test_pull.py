@@ -1,5 +1,6 @@
 """Pulling with the real huggingface_hub from a hub over real HTTP: complete or not at all, however the hub behaves."""
 
+import hashlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,30 @@ def test_a_corrupted_file_never_reaches_the_store(store, hub, toys):
     assert store.verify(key).ok
 
 
+def test_a_body_longer_than_listed_is_cut_off(store, hub, toys):
+    key = "distilbert-sst-2"
+    hub.add(spec_of(key).id, toys(key))
+    content = (toys(key) / "model.safetensors").read_bytes()
+    hub.blobs[hashlib.sha256(content).hexdigest()] = content + bytes(30 << 20)
+    with pytest.raises(HubUnavailable):
+        pull(store, hub, key)
+    (folder,) = store.leftovers()
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 10 << 20
+    assert store.ls() == []
+
+
+@pytest.mark.parametrize("commit", ["/../../../../outside", "../" * 13 + "x", "A" * 40, ""])
+def test_a_commit_that_is_none_is_refused(commit, store, hub, toys, tmp_path):
+    key = "distilbert-sst-2"
+    made = hub.add(spec_of(key).id, toys(key))
+    repo = hub.repos[spec_of(key).id]
+    repo.commits["main"] = replace(repo.commits[made], id=commit)
+    repo.main = "main"
+    with pytest.raises(SourceUnavailable, match=r"a commit of .* that is none"):
+        pull(store, hub, key)
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["store"])
+
+
 def test_repair_fetches_only_what_is_damaged(store, hub, toys):
     key = "distilbert-sst-2"
     hub.add(spec_of(key).id, toys(key))
@@ -265,6 +291,15 @@ def test_a_folder_stands_in_for_the_hub(store, toys, tmp_path):
     assert len(store.open(key).revision) == 40
     with pytest.raises(SourceUnavailable, match="has no folder"):
         install_folder(store, spec_of("phi-2"), tmp_path / "models", lambda message: None)
+
+
+@pytest.mark.timeout(60)
+def test_a_fifo_in_a_folder_is_refused_and_not_waited_for(store, toys, tmp_path):
+    key = "distilbert-sst-2"
+    folder = shutil.copytree(toys(key), tmp_path / "models" / key)
+    os.mkfifo(folder / "merges.txt")
+    with pytest.raises(SourceUnavailable, match=r"merges\.txt is not a plain file"):
+        install_folder(store, spec_of(key), tmp_path / "models", lambda message: None)
 
 
 def test_a_kill_between_the_two_renames_leaves_the_old_model(store, hub, toys):
