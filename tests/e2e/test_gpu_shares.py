@@ -31,12 +31,12 @@ def fleet(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) 
             toy_for(spec, place / key)
             install_folder(store, spec, place, lambda message: None)
     yield server
-    deploy_topology(server, _topology(server))
+    deploytopology_with(server, _topology(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"} and states[KEY]["state"] == "ready")
 
 
 def test_shares_up_to_one_gpu_are_placed_and_the_next_replica_waits_and_says_why(fleet: Server, home: Path) -> None:
-    deploy_topology(fleet, _shared(fleet, {KEY: 0.4, SECOND: 0.6, THIRD: 0.4}))
+    deploytopology_with(fleet, _shared(fleet, {KEY: 0.4, SECOND: 0.6, THIRD: 0.4}))
     fleet.wait_for(lambda states: bool((states.get(THIRD) or {}).get("reason")))
     fleet.wait_for(lambda states: states[KEY]["state"] == states[SECOND]["state"] == "ready")
     waiting = _get(fleet, f"/v1/models/{THIRD}")
@@ -56,7 +56,7 @@ def test_shares_up_to_one_gpu_are_placed_and_the_next_replica_waits_and_says_why
 
 def test_a_share_that_becomes_free_goes_to_the_one_that_waits(fleet: Server) -> None:
     topology = _shared(fleet, {SECOND: 0.6, THIRD: 0.4})
-    deploy_topology(fleet, topology)
+    deploytopology_with(fleet, topology)
     fleet.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()) and THIRD in states)
     assert len(_embed(fleet, THIRD, ["a text"])["data"]) == 1
 
@@ -73,7 +73,7 @@ def _check_serve_status(server: Server) -> None:
 
 def _shared(server: Server, shares: dict[str, float]) -> dict[str, Any]:
     """The checked-in topology with models on shares of a GPU, one replica each; ``KEY`` on the CPU unless named."""
-    topology = _topology(server, *(key for key in shares if key != KEY))
+    topology = topology_with(server, *(key for key in shares if key != KEY))
     for application in topology["applications"]:
         name, deployment = application["name"], application["deployments"][0]
         if name in shares:
