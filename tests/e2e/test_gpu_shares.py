@@ -13,7 +13,7 @@ from benchmarks.server import Server
 from model_store.catalogue import load_catalogue
 from model_store.folder import install_folder
 from model_store.store import ModelStore
-from tests.e2e.test_fleet import _embed, _get, _topology
+from tests.e2e.test_fleet import _embed, _get, topology_with
 from tests.e2e.test_operations import KEY, serve
 from tests.toy_models import toy_for
 
@@ -31,12 +31,12 @@ def fleet(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) 
             toy_for(spec, place / key)
             install_folder(store, spec, place, lambda message: None)
     yield server
-    deploytopology_with(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"} and states[KEY]["state"] == "ready")
 
 
 def test_shares_up_to_one_gpu_are_placed_and_the_next_replica_waits_and_says_why(fleet: Server, home: Path) -> None:
-    deploytopology_with(fleet, _shared(fleet, {KEY: 0.4, SECOND: 0.6, THIRD: 0.4}))
+    deploy_topology(fleet, _shared(fleet, {KEY: 0.4, SECOND: 0.6, THIRD: 0.4}))
     fleet.wait_for(lambda states: bool((states.get(THIRD) or {}).get("reason")))
     fleet.wait_for(lambda states: states[KEY]["state"] == states[SECOND]["state"] == "ready")
     waiting = _get(fleet, f"/v1/models/{THIRD}")
@@ -56,7 +56,7 @@ def test_shares_up_to_one_gpu_are_placed_and_the_next_replica_waits_and_says_why
 
 def test_a_share_that_becomes_free_goes_to_the_one_that_waits(fleet: Server) -> None:
     topology = _shared(fleet, {SECOND: 0.6, THIRD: 0.4})
-    deploytopology_with(fleet, topology)
+    deploy_topology(fleet, topology)
     fleet.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()) and THIRD in states)
     assert len(_embed(fleet, THIRD, ["a text"])["data"]) == 1
 
