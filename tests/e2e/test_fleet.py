@@ -40,15 +40,15 @@ def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) ->
             puller = Puller(store, Hub(running.endpoint))
             puller.pull(puller.plan(spec), silent())
         yield running
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Path, hub: FakeHub) -> None:
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()))
     before, calls = {name: pids(server, name) for name in (KEY, "skills", "gateway")}, hub.total
-    deploy_topology(server, _topology(server, GOOD))
+    deploy_topology(server, topology_with(server, GOOD))
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
     texts = ["a day", "a longer text of a day", ""]
     served = np.array([row["embedding"] for row in _embed(server, GOOD, texts)["data"]])
@@ -59,7 +59,7 @@ def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Pa
 
 
 def test_pulled_classifiers_join_and_answer_as_the_pipelines_do(server: Server, home: Path, hub: FakeHub) -> None:
-    deploy_topology(server, _topology(server, CLASSIFIER, NLI))
+    deploy_topology(server, topology_with(server, CLASSIFIER, NLI))
     server.wait_for(lambda states: all(states.get(key, {}).get("state") == "ready" for key in (CLASSIFIER, NLI)))
     texts = ["a day", "a longer text of the day", "the end"]
     answer = _ask(server, "/v1/classify", {"model": CLASSIFIER, "input": texts})
@@ -74,7 +74,7 @@ def test_pulled_classifiers_join_and_answer_as_the_pipelines_do(server: Server, 
             _assert_scores(row["labels"], dict(zip(expected["labels"], expected["scores"], strict=True)))
     for key in (CLASSIFIER, NLI):
         assert not any("torch" in mapped for mapped in _mapped(server, key)), "a CPU replica has loaded torch"
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     content[-1] ^= 1
     weights.write_bytes(content)
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
-    deploy_topology(server, _topology(server, GOOD, DAMAGED))
+    deploy_topology(server, topology_with(server, GOOD, DAMAGED))
     server.wait_for(lambda states: states.get(DAMAGED, {}).get("state") == "failed")
     # Each gateway asks once a second; the other one may not know yet.
     time.sleep(1.5)
@@ -102,12 +102,12 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
 
 
 def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> None:
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
     labels = _ask(server, "/v1/classify", {"model": "emotion", "input": "Wow, I did not see that coming!"})
     assert (labels["model"], labels["fallback"], labels["data"][0]["labels"][0]["label"]) == (KEY, True, "surprise")
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
-    topology = _topology(server)
+    topology = topology_with(server)
     (gateway,) = (each for each in topology["applications"] if each["name"] == "gateway")
     gateway["deployments"][0]["user_config"]["roles"]["emotion"] = KEY
     deploy_topology(server, topology)
@@ -136,7 +136,7 @@ def _mapped(server: Server, key: str) -> list[str]:
     return [mapped.path for process in server.replicas(key) for mapped in process.memory_maps()]
 
 
-def _topology(server: Server, *keys: str) -> dict[str, Any]:
+def topology_with(server: Server, *keys: str) -> dict[str, Any]:
     """The checked-in topology with more model applications, each like the starter's."""
     topology: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     topology["http_options"]["port"] = server.port
