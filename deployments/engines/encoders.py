@@ -1,4 +1,4 @@
-"""The choice of an encoder's engine: by device, and by what the model is made of."""
+"""The choice of a text model's engine: by device, and by what the model is made of."""
 
 from deployments.engines.base import Engine
 from deployments.engines.device import CPU, Device

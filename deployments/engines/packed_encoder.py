@@ -24,8 +24,8 @@ from model_store.store import StoredModel
 from model_store.token_types import token_types
 
 ATTENTION = "muster_packed"
-PADDED = ("mpnet", "bart")
-"""Families that do not speak the attention interface."""
+PADDED = {"mpnet": "eager", "bart": "sdpa"}
+"""Families whose texts are not packed, with the attention that they run with."""
 BUDGETS = {"cpu": 2_048, "cuda": 16_384}
 """Tokens of one forward pass."""
 
@@ -55,12 +55,14 @@ class PackedEncoder(TextEncoder):
         loader = AutoModel if self.head else AutoModelForSequenceClassification
         model = loader.from_pretrained(
             str(self.stored.files),
-            attn_implementation=ATTENTION if self._packed else "eager",
+            attn_implementation=PADDED.get(self.facts.family, ATTENTION),
             dtype=torch.float32,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
         )
+        # BART's decoder would keep keys and values for a token that never comes.
+        model.config.use_cache = False
         self._model = model.to(self._device).eval()
         if self._device == "cpu":
             torch.set_num_threads(self._settings.threads)
