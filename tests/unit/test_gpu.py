@@ -9,8 +9,6 @@ import tiny_classifiers
 import torch
 from encoder_checks import TEXTS, around_the_limit, assert_texts_equal
 from tiny_classifiers import classifier, entailed, nli, probabilities
-from tiny_classifiers import FAMILIES as CLASSIFIERS
-from tiny_classifiers import classifier, entailed, nli, probabilities
 from tiny_models import FAMILIES, WORDS, case
 from tiny_models import settings as tiny_settings
 
@@ -61,20 +59,6 @@ def test_classification_and_zero_shot_equal_transformers_on_the_cpu(name, device
     items = [{"text": text, **labels} for text in texts[1:6]]
     for found, item in zip(engine.encode(items), items, strict=True):
         assert np.abs(found - entailed(nli(name), item)).max() <= 1e-5
-
-
-@pytest.mark.parametrize("family", CLASSIFIERS)
-def test_classifiers_equal_the_pipelines_on_the_cpu(family, device):
-    texts = ["duty", "a model of the lower engine", "", "inspect the token window " * 9]
-    engine = load_encoder(classifier(family).stored, tiny_settings(), device)
-    engine.warm()
-    assert np.abs(engine.encode(texts) - probabilities(classifier(family), texts)).max() < 1e-5
-    engine = load_encoder(nli(family).stored, tiny_settings(), device)
-    engine.warm()
-    item = {"labels": ["a model", "naive duty"], "hypothesis_template": "it is {}.", "multi_label": False}
-    items = [{"text": text, **item} for text in ("the engine of duty", "a " * 80)]
-    wanted = np.stack([entailed(nli(family), each) for each in items])
-    assert np.abs(engine.encode(items) - wanted).max() < 1e-5
 
 
 def test_a_model_of_unknown_modules_runs_on_the_gpu_too(device):
