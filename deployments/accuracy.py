@@ -38,17 +38,16 @@ class Accuracy:
 def rank_correlation(pairs: RatedPairs, exact: Encode, eight: Encode) -> Accuracy:
     """Spearman's, of the scores and the cosines of both texts."""
     before, after = normalize(exact(pairs.texts)), normalize(eight(pairs.texts))
-    values = [_spearman(vectors, pairs.scores) for vectors in (before, after)]
-    return Accuracy("spearman", len(pairs.scores), *values, float((before * after).sum(axis=1).mean()))
+    cosine = float((before * after).sum(axis=1).mean())
+    return Accuracy(
+        "spearman", len(pairs.scores), _spearman(before, pairs.scores), _spearman(after, pairs.scores), cosine
+    )
 
 
 def label_agreement(inputs: Sequence[Any], exact: Encode, eight: Encode, *, several: bool = False) -> Accuracy:
     """The share of inputs for which both choose the same label; with ``several`` the same set, of those above 0.5."""
-    before, after = exact(inputs), eight(inputs)
-    if several:
-        same = ((before > 0.5) == (after > 0.5)).all(axis=1)
-    else:
-        same = before.argmax(axis=1) == after.argmax(axis=1)
+    chosen = [rows > 0.5 if several else rows.argmax(axis=1)[:, None] for rows in (exact(inputs), eight(inputs))]
+    same = (chosen[0] == chosen[1]).all(axis=1)
     return Accuracy("label_agreement", len(inputs), 1.0, float(same.mean()))
 
 

@@ -138,7 +138,9 @@ def _write_graph(stored: StoredModel, settings: DeploymentSettings, inputs: Sequ
     listening.batches = []
     listening.encode(inputs)
     exact = stored.artefact_dir()
-    if not quantize(exact / "encoder.onnx", target / "encoder.onnx", reaches(exact / "encoder.onnx", listening.batches)):
+    if not quantize(
+        exact / "encoder.onnx", target / "encoder.onnx", reaches(exact / "encoder.onnx", listening.batches)
+    ):
         raise ConversionFailed(f"The graph of {stored.key!r} has nothing that 8 bits could compute.")
     for name in ("tokenizer.json", "encoder.json"):
         shutil.copyfile(exact / name, target / name)
@@ -156,9 +158,7 @@ def _with_own_golden(stored: StoredModel, settings: DeploymentSettings, target: 
     return engine
 
 
-def _judge(
-    stored: StoredModel, data: Path, labels: Sequence[str], exact: OnnxEncoder, eight: OnnxEncoder
-) -> Accuracy:
+def _judge(stored: StoredModel, data: Path, labels: Sequence[str], exact: OnnxEncoder, eight: OnnxEncoder) -> Accuracy:
     """Raises ``ConversionFailed`` where there is nothing to compare."""
     if stored.task == "embedding":
         accuracy = rank_correlation(read_pairs(data), exact.encode, eight.encode)

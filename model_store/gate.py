@@ -53,11 +53,6 @@ class Gate(BaseModel):
     data_sha256: str
     measured_on: str
 
-    @property
-    def faster(self) -> bool:
-        """Whether 8 bits pay for every size of request."""
-        return min(self.speed.values()) >= FASTER
-
     def write(self, folder: Path) -> None:
         (folder / GATE).write_text(json.dumps(self.model_dump(), indent=1), encoding="utf-8")
 

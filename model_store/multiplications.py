@@ -46,7 +46,11 @@ def _multiplication(node: Any, constants: Mapping[str, Any]) -> Multiplication |
     if node.op_type not in ("Gemm", "MatMul", "Attention") or node.input[1] not in constants:
         return None
     weights, attributes = numpy_helper.to_array(constants[node.input[1]]), _attributes(node)
-    if weights.ndim != 2 or attributes.get("transA") or {attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}:
+    if (
+        weights.ndim != 2
+        or attributes.get("transA")
+        or {attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}
+    ):
         return None
     bias = node.input[2] if len(node.input) > 2 else ""
     return Multiplication(node, node.input[0], weights.T if attributes.get("transB") else weights, bias)

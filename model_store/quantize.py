@@ -132,11 +132,11 @@ class _Writer:
 
     def _by_tensor(self, source: str) -> tuple[str, str, str, str]:
         reach, factors, smooth = self._reaches[source], self._factors[source], source
-        low, high = reach.low, reach.high
+        divided = np.float32(1) if factors is None else factors
+        low = min(float((reach.low / divided).min()), -_TINY)
+        high = max(float((reach.high / divided).max()), _TINY)
         if factors is not None:
-            low, high = low / factors, high / factors
             smooth = self._add("Mul", [source, self._constant(f"{source}/smoothing", 1 / factors)], f"{source}/smooth")
-        low, high = min(float(low.min()), -_TINY), max(float(high.max()), _TINY)
         scale = self._constant(f"{source}/scale", np.float32((high - low) / 255))
         zero = self._constant(f"{source}/zero", np.uint8(round(-low / (high - low) * 255)))
         return self._add("QuantizeLinear", [smooth, scale, zero], f"{source}/bytes"), scale, zero, ""

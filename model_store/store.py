@@ -144,13 +144,14 @@ class ModelStore:
         except (ModelNotPulled, TamperedModel):
             return None
 
-    def process_bytes(self, key: str) -> int | None:
+    def process_bytes(self, key: str, precision: Precision = "fp32") -> int | None:
         """Memory that a process with the model took when it came in, unverified; None where it was not measured."""
         try:
             folder = self.path(key)
-            artefact = Manifest.read(folder, key).artefact
+            manifest = Manifest.read(folder, key)
         except (ModelNotPulled, TamperedModel):
             return None
+        artefact = manifest.artefact if precision == "fp32" else manifest.int8
         return measure.process_bytes(folder / artefact.folder) if artefact else None
 
     def pull_folder(self, key: str, commit: str) -> Path:
@@ -190,9 +191,17 @@ class ModelStore:
         return replace(stored, revision=f"{stored.revision}+int8", artefact=manifest.int8, precision="int8")
 
     def gate(self, key: str) -> Gate | None:
-        """The accuracy gate's record, unverified; None where none was run. Raises ``ModelNotPulled``, ``TamperedModel``."""
+        """The accuracy gate's record, unverified; None where none was run.
+
+        Raises ``ModelNotPulled``, ``TamperedModel``, ``ConversionFailed``.
+        """
         folder = self.path(key)
         return read_gate(Manifest.read(folder, key), folder)
+
+    def why_closed(self, key: str) -> str | None:
+        """Why the model may not serve in 8 bits here, unverified; None when it may. Raises as ``gate`` does."""
+        folder = self.path(key)
+        return why_closed(Manifest.read(folder, key), folder)
 
     def attach(self, key: str, made: Path, made_with: Mapping[str, str]) -> None:
         """Put the files in ``made`` beside a model as its 8-bit artefact; it loses its signature.
