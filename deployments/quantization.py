@@ -1,20 +1,18 @@
 """``muster models quantize``: a model's 8-bit graph, made and judged in a child process, then kept with the model."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deployments.engines.encoders import has_graph
 from deployments.errors import UnusableData
 from deployments.settings import DeploymentSettings
-from deployments.trial import Job
+from deployments.trial import Job, in_child_process
 from deployments.trial_data import read_pairs, read_texts
-from model_store import child, gate, measure
+from model_store import child, gate
 from model_store.errors import ConversionFailed
 from model_store.gate import Gate
 from model_store.store import ModelStore
-
-TIMEOUT_S = 3 * 3600.0
 
 
 def quantize(
@@ -24,6 +22,7 @@ def quantize(
     settings: DeploymentSettings,
     say: child.Progress,
     labels: Sequence[str] = (),
+    trial: Callable[[Job, child.Progress], None] = in_child_process,
 ) -> Gate:
     """Make the 8-bit graph, judge it by ``data`` and keep it, or of one that failed the figures only; returns them.
 
@@ -35,7 +34,7 @@ def quantize(
         raise ConversionFailed(f"There is no 8-bit backend for {key!r}: it does not run on an exported graph.")
     if stored.task == "zero-shot" and len(labels) < 2:
         raise UnusableData(f"{key} is asked with labels: name two or more that the texts could have.")
-    # Before minutes of work are spent.
+    # Told before minutes of work are spent.
     _ = read_pairs(data) if stored.task == "embedding" else read_texts(data)
     stored.artefact_dir()
     assert stored.artefact is not None
@@ -52,9 +51,7 @@ def quantize(
             spin_us=settings.spin_us,
             gate_dir=str(settings.gate_dir),
         )
-        child.run("deployments.trial", [job.text()], say, TIMEOUT_S)
+        trial(job, say)
         found = Gate.read(Path(target))
-        if found.passed:
-            measure.in_child_process(Path(target), say)
         store.attach(key, Path(target), made_with)
     return found

@@ -21,7 +21,7 @@ from deployments.engines.onnx_encoder import OnnxEncoder
 from deployments.settings import DeploymentSettings
 from deployments.trial_data import digest, read_pairs, read_texts
 from deployments.trial_speed import mixed_texts, short_text, speed_ratio
-from model_store import child, convert, processor
+from model_store import child, convert, measure, processor
 from model_store.errors import ConversionFailed
 from model_store.gate import ALLOWED_POINTS, Gate
 from model_store.lock import Artefact, Manifest
@@ -29,6 +29,8 @@ from model_store.store import StoredModel
 
 CALIBRATION_TEXTS, LONG_TEXTS, WORDS_OF_LONG = 256, 16, 600
 """Texts that fix the scales, and as many more of the length limit: positions that short texts never reach count too."""
+
+TIMEOUT_S = 3 * 3600.0
 
 Say = Callable[[str], None]
 
@@ -67,7 +69,14 @@ class _Listening(OnnxEncoder):
         return super()._compute(ids, mask)
 
 
-def run(job: Job, say: Say) -> None:
+def in_child_process(job: Job, say: Say) -> None:
+    """Fill ``job.target``, and measure the memory of what passed. Raises ``ConversionFailed``."""
+    child.run("deployments.trial", [job.text()], say, TIMEOUT_S)
+    if Gate.read(Path(job.target)).passed:
+        measure.in_child_process(Path(job.target), say)
+
+
+def in_this_process(job: Job, say: Say) -> None:
     """Fill ``job.target``. Raises ``ConversionFailed``, ``UnusableData``."""
     manifest, target = Manifest.read(Path(job.folder), job.key), Path(job.target)
     stored = StoredModel(job.key, manifest.id, manifest.revision, Path(job.folder), manifest.artefact)
@@ -192,4 +201,4 @@ def _gate(accuracy: Accuracy, speed: dict[str, float], data: Path) -> Gate:
 
 if __name__ == "__main__":
     child.confine()
-    run(Job.read(sys.argv[1]), lambda message: print(message, flush=True))
+    in_this_process(Job.read(sys.argv[1]), lambda message: print(message, flush=True))
