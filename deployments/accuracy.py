@@ -27,8 +27,8 @@ class Accuracy:
 
     @property
     def drop_points(self) -> float:
-        """Hundredths lost; negative when the 8-bit engine is better."""
-        return 100 * (self.before - self.after)
+        """Hundredths lost, without the last digits of floating point; negative when the 8-bit engine is better."""
+        return round(100 * (self.before - self.after), 6)
 
     @property
     def passed(self) -> bool:
