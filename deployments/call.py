@@ -18,12 +18,16 @@ INTERACTIVE_MAX_ITEMS = 16
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Who asks, how urgently and until when. ``deadline`` is this process's monotonic clock, seconds."""
+    """Who asks, how urgently and until when. ``deadline`` is this process's monotonic clock, seconds.
+
+    ``no_store``: neither take from the result cache nor put into it.
+    """
 
     request_id: str
     tenant: str
     lane: Lane
     deadline: float
+    no_store: bool = False
 
     def remaining(self) -> float:
         """Seconds left; negative when the deadline has passed."""
@@ -43,7 +47,7 @@ class Timing:
 class Answer:
     """A model's answer to one request: one value per input, None where ``errors`` holds that index.
 
-    ``details``: what the engine says of itself, a classifier's ``labels`` for example.
+    ``details``: what the engine says of itself, a classifier's ``labels`` for example. ``hits``: values from the cache.
     """
 
     values: Sequence[Any]
@@ -53,6 +57,7 @@ class Answer:
     truncated: Sequence[Mapping[str, int]] = ()
     timing: Timing = field(default_factory=Timing)
     details: Mapping[str, Any] = field(default_factory=dict)
+    hits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ The library checks a file's size only; here its digest is compared with the one 
 """
 
 import hashlib
+import io
 import random
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +74,9 @@ class Hub:
             RemoteFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None, one.blob_id)
             for one in info.siblings or ()
         )
+        # It becomes part of a path.
+        if not re.fullmatch(r"[0-9a-f]{40}", str(info.sha)):
+            raise SourceUnavailable(f"The hub names a commit of {repo} that is none.")
         return Snapshot(repo, str(info.sha), files)
 
     def fetch(self, snapshot: Snapshot, file: RemoteFile, folder: Path, stop: threading.Event) -> FileDigest:
@@ -108,7 +113,7 @@ class Hub:
         part.parent.mkdir(parents=True, exist_ok=True)
         if part.exists() and part.stat().st_size >= file.size:
             part.unlink()
-        with part.open("ab") as writer:
+        with _Bounded(part, file.size) as writer:
             http_get(
                 url,
                 writer,
@@ -145,6 +150,19 @@ class Hub:
 
 class _Corrupted(OSError):
     """The bytes that came are not those the hub listed."""
+
+
+class _Bounded(io.BufferedWriter):
+    """Appends to a file up to the size that was listed: a hostile body need not end before the disk does."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(io.FileIO(path, "ab"))
+        self._size = size
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self._size:
+            raise _Corrupted(f"more than the {self._size} bytes that were listed")
+        return super().write(data)
 
 
 def _checked(path: Path, file: RemoteFile) -> FileDigest | None:

@@ -1,8 +1,10 @@
 """What a bundle of skill models says about itself, as checked records, and the two ways it can refuse to serve."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_store.errors import ModelNotPulled, TamperedModel
 
@@ -40,13 +42,32 @@ class CalibrationRecord(Record):
     coefficients: tuple[float, ...] = Field(min_length=1, max_length=64)
 
 
+class CanaryRecord(Record):
+    """Rows of one model's input, null where missing, and its raw output on each, taken when it was trained."""
+
+    rows: tuple[tuple[float | None, ...], ...] = Field(min_length=1, max_length=256)
+    margins: tuple[float, ...]
+
+    @property
+    def width(self) -> int:
+        """Features in a row."""
+        return len(self.rows[0])
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.margins) != len(self.rows) or any(len(row) != self.width for row in self.rows):
+            raise ValueError("the canary rows do not fit each other")
+        return self
+
+
 class SkillRecord(Record):
-    """One skill's model: its file and how it was made."""
+    """One skill's model: its file, how it was made, and what proves it."""
 
     file: FileName
     hyperparameters: dict[str, Any]
     metrics: dict[str, float]
     calibration: CalibrationRecord
+    canary: CanaryRecord
 
 
 class GoldenRecord(Record):
@@ -56,9 +77,13 @@ class GoldenRecord(Record):
     margins: dict[str, float]
 
 
+FORMAT_VERSION = 2
+
+
 class BundleRecord(Record):
     """``bundle.json``."""
 
+    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
     version: FileName
     schema_hash: Sha256
     synthetic_model: bool
@@ -69,6 +94,24 @@ class BundleRecord(Record):
     golden: GoldenRecord
     files: dict[FileName, Sha256]
     """sha256 of every other file of the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkillBundle:
+    """A checked bundle: the record, the sha256 of its ``bundle.json``, and each skill's model bytes."""
+
+    record: BundleRecord
+    sha256: str
+    models: Mapping[str, bytes]
+
+    @property
+    def version(self) -> str:
+        return self.record.version
+
+    @property
+    def key(self) -> str:
+        """What errors call it."""
+        return f"skills {self.record.version}"
 
 
 class AliasRecord(Record):

@@ -5,8 +5,9 @@
     <skills_dir>/<version>/<skill>.ubj
     <skills_dir>/<version>/MODEL_CARD.md
 
-A bundle appears by one rename and the alias changes by one rename: a reader sees the old state or the new one. Opening
-hashes every file and inspects each model's structure, and hands on the very bytes that were checked.
+A bundle appears by one rename and the alias changes by one rename: a reader sees the old state or the new one. Nothing
+is published, promoted or opened unproved: every file is hashed, each model's structure inspected, and its canary rows
+predicted in a child process (``canary``); opening hands on the very bytes that were checked.
 """
 
 import hashlib
@@ -16,30 +17,27 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from model_store.boosted_trees import UnsafeModel, inspect_model
-from model_store.skill_records import AliasRecord, BundleRecord, NoSkillModels, Record, TamperedSkills
+from model_store.canary import require_proof
+from model_store.skill_records import (
+    FORMAT_VERSION,
+    AliasRecord,
+    BundleRecord,
+    NoSkillModels,
+    Record,
+    SkillBundle,
+    TamperedSkills,
+)
 
 ALIAS, MANIFEST = "champion", "bundle.json"
 MAX_FILE_BYTES = 64 * 1024 * 1024
+_OTHER_SHA256 = "its sha256 is not the recorded one"
 R = TypeVar("R", bound=Record)
-
-
-@dataclass(frozen=True, slots=True)
-class SkillBundle:
-    """A checked bundle: the record, and each skill's model bytes."""
-
-    record: BundleRecord
-    models: Mapping[str, bytes]
-
-    @property
-    def version(self) -> str:
-        return self.record.version
 
 
 def open_champion(skills_dir: Path, *, schema_hash: str, num_feature: int) -> SkillBundle:
@@ -47,27 +45,34 @@ def open_champion(skills_dir: Path, *, schema_hash: str, num_feature: int) -> Sk
     if not (skills_dir / ALIAS).exists():
         raise NoSkillModels("skills")
     alias = _parse(AliasRecord, _read_plain(skills_dir, ALIAS, "skills"), "skills", ALIAS)
-    key = f"skills {alias.version}"
-    folder = skills_dir / alias.version
-    if folder.is_symlink() or not folder.is_dir():
-        raise TamperedSkills(key, alias.version, "the bundle's folder is missing")
-    record = _parse(BundleRecord, _read_locked(folder, MANIFEST, alias.bundle_sha256, key), key, MANIFEST)
-    if record.version != alias.version:
-        raise TamperedSkills(key, MANIFEST, f"it describes version {record.version}")
-    if record.schema_hash != schema_hash:
-        raise TamperedSkills(key, MANIFEST, "it was trained on another feature schema")
-    contents = {name: _read_locked(folder, name, digest, key) for name, digest in record.files.items()}
-    return SkillBundle(record, {skill: _model(record, skill, contents, num_feature, key) for skill in record.skills})
+    bundle = _read_bundle(skills_dir / alias.version, alias.version, alias.bundle_sha256)
+    if bundle.record.schema_hash != schema_hash:
+        raise TamperedSkills(bundle.key, MANIFEST, "it was trained on another feature schema")
+    if any(one.canary.width != num_feature for one in bundle.record.skills.values()):
+        raise TamperedSkills(bundle.key, MANIFEST, f"its canary rows do not have {num_feature} features")
+    require_proof(skills_dir, bundle)
+    return bundle
+
+
+def has_current_champion(skills_dir: Path) -> bool:
+    """Whether a bundle serves and has this release's format. Nothing is checked: what is damaged counts as there."""
+    try:
+        version = Path(json.loads((skills_dir / ALIAS).read_bytes())["version"]).name
+        manifest = json.loads((skills_dir / version / MANIFEST).read_bytes())
+        return bool(manifest.get("format_version", 1) >= FORMAT_VERSION)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return (skills_dir / ALIAS).exists()
 
 
 def publish(skills_dir: Path, record: BundleRecord, files: Mapping[str, bytes]) -> Path:
-    """Write a bundle by staging and one rename, and make it the champion. Returns its folder."""
+    """Write a bundle, prove it, and make it the champion. Returns its folder. Raises ``TamperedSkills``."""
     skills_dir.mkdir(parents=True, exist_ok=True)
     manifest = record.model_dump_json(indent=2).encode()
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=skills_dir))
     try:
         for name, content in {**files, MANIFEST: manifest}.items():
             _write(staging / name, content)
+        require_proof(skills_dir, _read_bundle(staging, record.version))
         folder = skills_dir / record.version
         staging.rename(folder)
     except BaseException:
@@ -79,30 +84,50 @@ def publish(skills_dir: Path, record: BundleRecord, files: Mapping[str, bytes]) 
 
 
 def set_champion(skills_dir: Path, version: str) -> None:
-    """Point the alias at a bundle that is in the store; readers see the old or the new one, nothing between."""
-    manifest = _read_plain(skills_dir / Path(version).name, MANIFEST, f"skills {version}")
-    alias = AliasRecord(version=version, bundle_sha256=hashlib.sha256(manifest).hexdigest())
+    """Point the alias at a bundle that is in the store and proved; readers see the old or the new one.
+
+    Raises ``TamperedSkills``.
+    """
+    bundle = _read_bundle(skills_dir / Path(version).name, version)
+    require_proof(skills_dir, bundle)
+    alias = AliasRecord(version=version, bundle_sha256=bundle.sha256)
     staged = skills_dir / f".{ALIAS}-{os.getpid()}"
     _write(staged, alias.model_dump_json().encode())
     staged.replace(skills_dir / ALIAS)
     _sync(skills_dir)
 
 
-def _model(record: BundleRecord, skill: str, contents: Mapping[str, bytes], num_feature: int, key: str) -> bytes:
-    file = record.skills[skill].file
-    if file not in contents:
-        raise TamperedSkills(key, MANIFEST, f"it has no sha256 of {file}")
+def _read_bundle(folder: Path, version: str, sha256: str | None = None) -> SkillBundle:
+    """Every file hashed, every model inspected. ``sha256``: what the manifest must have. Raises ``TamperedSkills``."""
+    key = f"skills {version}"
+    if folder.is_symlink() or not folder.is_dir():
+        raise TamperedSkills(key, version, "the bundle's folder is missing")
+    manifest = _read_plain(folder, MANIFEST, key)
+    digest = hashlib.sha256(manifest).hexdigest()
+    if sha256 not in (None, digest):
+        raise TamperedSkills(key, MANIFEST, _OTHER_SHA256)
+    record = _parse(BundleRecord, manifest, key, MANIFEST)
+    if record.version != version:
+        raise TamperedSkills(key, MANIFEST, f"it describes version {record.version}")
+    contents = {name: _read_locked(folder, name, locked, key) for name, locked in record.files.items()}
+    return SkillBundle(record, digest, {skill: _model(record, skill, contents, key) for skill in record.skills})
+
+
+def _model(record: BundleRecord, skill: str, contents: Mapping[str, bytes], key: str) -> bytes:
+    one = record.skills[skill]
+    if one.file not in contents:
+        raise TamperedSkills(key, MANIFEST, f"it has no sha256 of {one.file}")
     try:
-        inspect_model(contents[file], num_feature)
+        inspect_model(contents[one.file], one.canary.width)
     except UnsafeModel as error:
-        raise TamperedSkills(key, file, str(error)) from error
-    return contents[file]
+        raise TamperedSkills(key, one.file, str(error)) from error
+    return contents[one.file]
 
 
 def _read_locked(folder: Path, name: str, sha256: str, key: str) -> bytes:
     content = _read_plain(folder, name, key)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise TamperedSkills(key, name, "its sha256 is not the recorded one")
+        raise TamperedSkills(key, name, _OTHER_SHA256)
     return content
 
 

@@ -26,7 +26,8 @@ class LocalFolder:
     def open(self, name: str) -> BinaryIO:
         path = self._folder / name
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Not blocking: a FIFO in a stranger's folder would wait for a writer for ever.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise SourceUnavailable(f"{path} cannot be read as a plain file: {error.strerror}.") from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

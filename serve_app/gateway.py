@@ -8,7 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from deployments.cache import ResultCache
+from deployments.cached_fleet import CachedFleet
 from deployments.remote import ServeFleet
+from deployments.shared_cache import SharedCache
 from deployments.state import State
 from model_store.catalogue import load_catalogue
 from model_store.errors import PlanRefused, UnknownModel
@@ -40,11 +43,19 @@ class Gateway:
         replica = secrets.token_hex(3)
         metrics = GatewayMetrics(replica)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self._fleet = ServeFleet({"skills": _row_hint}, _text_hint)
+        state = State(url, metrics.state_error)
+        fleet = CachedFleet(
+            ServeFleet({"skills": _row_hint}, _text_hint),
+            ResultCache(settings.cache_bytes, settings.cache_ttl_s),
+            SharedCache(state, settings.cache_slots, settings.cache_ttl_s),
+            state.salt,
+            _text_hint,
+            metrics.items,
+        )
         self._services = Services(
-            fleet=self._fleet,
+            fleet=fleet,
             catalogue=Models(load_catalogue().models),
-            state=State(url, metrics.state_error),
+            state=state,
             settings=settings,
             keys=KeyRing(settings.keys_file),
             metrics=metrics,

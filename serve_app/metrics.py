@@ -49,6 +49,9 @@ class GatewayMetrics:
             "muster_inferences", "Inferences, one for each input", ["application", "outcome"], registry=registry
         )
         self._cost = Counter("muster_inference_cost", "Tokens or rows computed", ["application"], registry=registry)
+        self._items = Counter(
+            "muster_items", "Items by where their answer came from", ["application", "source"], registry=registry
+        )
         self._fallbacks = Counter(
             "muster_fallbacks", "Answers of a role's stand-in", ["role", "model"], registry=registry
         )
@@ -74,6 +77,11 @@ class GatewayMetrics:
         if failed:
             self._inferences.labels(application, "error").inc(failed)
         self._cost.labels(application).inc(cost)
+
+    def items(self, application: str, source: str, count: int) -> None:
+        """Count items by source: memory, redis (the cache), joined (computed for another request), computed."""
+        if count:
+            self._items.labels(application, source).inc(count)
 
     def fallback(self, role: str, model: str) -> None:
         """Count an answer that another model than the role's first choice gave."""

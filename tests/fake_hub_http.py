@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -174,4 +175,6 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        self.wfile.write(body)
+        # A client that has seen enough may be gone.
+        with suppress(ConnectionError):
+            self.wfile.write(body)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.skills.features import SCHEMA_HASH, SKILLS, Skill
+from deployments.skills.features import FEATURES, SCHEMA_HASH, SKILLS, Skill
 from deployments.skills.model_card import model_card
 from deployments.skills.synthetic import GENERATOR_VERSION, SyntheticData
 from model_store.skill_records import BundleRecord, GoldenRecord, SkillRecord
@@ -24,6 +24,24 @@ class Trained:
     model: bytes
     record: SkillRecord
     golden: float
+
+
+def canary_base(students: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Observed features for canary rows, ``(n + 7, 25)``: the given students, extremes, and whole groups missing."""
+    low, high = (np.array([getattr(feature, side) for feature in FEATURES], np.float32) for side in ("low", "high"))
+    linguistic = np.array([feature.group == "linguistic" for feature in FEATURES])
+    # Beyond the schema, and still finite in the product of two features.
+    huge = np.full(len(FEATURES), 1e15, np.float32)
+    edges = [
+        low,
+        high,
+        huge,
+        -huge,
+        np.where(linguistic, np.nan, high),
+        np.where(linguistic, low, np.nan),
+        low * np.nan,
+    ]
+    return np.vstack([students, *edges]).astype(np.float32)
 
 
 def build_bundle(

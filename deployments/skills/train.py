@@ -8,6 +8,7 @@ Skills train side by side, each on one XGBoost thread: the models do not depend 
 own threads, which spin while they wait, made training eight times slower on a busy two-core machine.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,18 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.errors import InvalidInput
-from deployments.skills.bundle import Trained, build_bundle
+from deployments.skills.bundle import Trained, build_bundle, canary_base
 from deployments.skills.calibration import calibrate, fit_coefficients
 from deployments.skills.features import SKILLS, Skill, vector_names, with_derived
 from deployments.skills.normalization import monotone_constraints
 from deployments.skills.synthetic import SyntheticData, generate
-from model_store.skill_records import CalibrationRecord, SkillRecord
+from model_store.skill_records import CalibrationRecord, CanaryRecord, SkillRecord
 from model_store.skills import publish
 
 MIN_ROWS, MAX_ROWS = 1_200, 200_000
 """Fewer rows leave fewer than 800 / 100 / 100 for training, calibration and test."""
 LEVEL = 0.90
 FOLDS = 5
+CANARY_STUDENTS = 25
 ROUNDS = 200
 HYPERPARAMETERS: Mapping[str, Any] = {
     "objective": "reg:squarederror",
@@ -70,7 +72,7 @@ def train_skills(
     threads: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TrainingReport:
-    """Train all skills on ``rows`` synthetic students, publish the bundle in ``out_dir`` and make it the champion.
+    """Train all skills on ``rows`` synthetic students, prove the bundle, publish it in ``out_dir``, make it the champion.
 
     ``threads``: how many skills train at once. Raises ``InvalidInput`` when ``rows`` is out of range.
     """
@@ -113,11 +115,16 @@ def _train_one(skill: Skill, data: SyntheticData, split: _Split, golden: NDArray
     calibration = calibrate(data.base[held], _estimate(booster, inputs[held]), target[held], coefficients, LEVEL)
     tested = _estimate(booster, inputs[split.test])
     metrics = _metrics(tested, target[split.test], calibration.half_width(data.base[split.test], tested))
+    canary = with_derived(canary_base(data.base[split.test[:CANARY_STUDENTS]]), skill)
     record = SkillRecord(
         file=f"{skill}.ubj",
         hyperparameters={**HYPERPARAMETERS, "rounds": ROUNDS, "monotone_constraints": monotone_constraints(skill)},
         metrics=metrics,
         calibration=CalibrationRecord(**asdict(calibration)),
+        canary=CanaryRecord(
+            rows=tuple(tuple(None if math.isnan(value) else value for value in row) for row in canary.tolist()),
+            margins=tuple(booster.inplace_predict(canary).tolist()),
+        ),
     )
     margin = float(booster.inplace_predict(with_derived(golden, skill))[0])
     return Trained(bytes(booster.save_raw("ubj")), record, margin)

@@ -21,17 +21,17 @@ def train(
     rows: Annotated[int, typer.Option(help="Synthetic students to generate.", min=1_200, max=200_000)] = 4000,
     seed: Annotated[int, typer.Option(help="Seed of the generator and the training.")] = 42,
     out: Annotated[Path | None, typer.Option(help="Folder of skill models [default: the store's].")] = None,
-    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing when there are models.")] = False,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing when there are current models.")] = False,
     json: JSON = False,
 ) -> None:
     """Train the four skill models on synthetic data and make them the champion."""
     from deployments.settings import load_settings
     from deployments.skills.train import train_skills
     from model_store.settings import load_settings as load_store_settings
-    from model_store.skills import ALIAS
+    from model_store.skills import has_current_champion
 
     folder = out or load_store_settings().skills_dir
-    if if_missing and (folder / ALIAS).exists():
+    if if_missing and has_current_champion(folder):
         return
     report = train_skills(folder, rows=rows, seed=seed, threads=load_settings().threads, progress=say)
     if json:

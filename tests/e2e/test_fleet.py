@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 import yaml
 from sentence_transformers import SentenceTransformer
 
@@ -29,28 +30,29 @@ from tests.fake_hub import FakeHub
 from tests.toy_models import toy_for
 
 GOOD, DAMAGED = "all-mpnet-base-v2", "e5-large-v2"
+CLASSIFIER, NLI = "emotion-english-distilroberta-base", "bart-large-mnli"
 
 
 @pytest.fixture(scope="module")
 def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
-    """A hub with two toy repositories, both pulled into the running Muster's store."""
+    """A hub with toy repositories, all pulled into the running Muster's store."""
     store = ModelStore(home / "store")
     with FakeHub() as running:
-        for key in (GOOD, DAMAGED):
+        for key in (GOOD, DAMAGED, CLASSIFIER, NLI):
             spec = load_catalogue().resolve(key)
             running.add(spec.id, toy_for(spec, tmp_path_factory.mktemp("toys") / key))
             puller = Puller(store, Hub(running.endpoint))
             puller.pull(puller.plan(spec), silent())
         yield running
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Path, hub: FakeHub) -> None:
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()))
     before, calls = {name: pids(server, name) for name in (KEY, "skills", "gateway")}, hub.total
-    deploy_topology(server, _topology(server, GOOD))
+    deploy_topology(server, topology_with(server, GOOD))
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
     texts = ["a day", "a longer text of a day", ""]
     served = np.array([row["embedding"] for row in _embed(server, GOOD, texts)["data"]])
@@ -58,6 +60,26 @@ def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Pa
     assert np.abs(served - reference.encode(texts)).max() < 1e-5
     assert {name: pids(server, name) for name in before} == before
     assert hub.total == calls
+
+
+def test_pulled_classifiers_join_and_answer_as_the_pipelines_do(server: Server, home: Path, hub: FakeHub) -> None:
+    deploy_topology(server, topology_with(server, CLASSIFIER, NLI))
+    server.wait_for(lambda states: all(states.get(key, {}).get("state") == "ready" for key in (CLASSIFIER, NLI)))
+    texts = ["a day", "a longer text of the day", "the end"]
+    answer = _ask(server, "/v1/classify", {"model": CLASSIFIER, "input": texts})
+    reference = _pipeline("text-classification", home, CLASSIFIER)
+    assert (answer["model"], answer["fallback"]) == (CLASSIFIER, False)
+    for row, expected in zip(answer["data"], reference(texts, top_k=None), strict=True):
+        _assert_scores(row["labels"], {entry["label"]: entry["score"] for entry in expected})
+    labels, reference = ["a day", "the night"], _pipeline("zero-shot-classification", home, NLI)
+    for multi in (False, True):
+        answer = _ask(server, "/v1/zero-shot", {"model": NLI, "input": texts, "labels": labels, "multi_label": multi})
+        for row, expected in zip(answer["data"], reference(texts, labels, multi_label=multi), strict=True):
+            _assert_scores(row["labels"], dict(zip(expected["labels"], expected["scores"], strict=True)))
+    for key in (CLASSIFIER, NLI):
+        assert not any("torch" in mapped for mapped in _mapped(server, key)), "a CPU replica has loaded torch"
+    deploy_topology(server, topology_with(server))
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
 
 
 def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
@@ -69,7 +91,7 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     content[-1] ^= 1
     weights.write_bytes(content)
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
-    deploy_topology(server, _topology(server, GOOD, DAMAGED))
+    deploy_topology(server, topology_with(server, GOOD, DAMAGED))
     server.wait_for(lambda states: states.get(DAMAGED, {}).get("state") == "failed")
     # Each gateway asks once a second; the other one may not know yet.
     time.sleep(1.5)
@@ -84,7 +106,7 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
 
 
 def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: FakeHub) -> None:
-    topology = _topology(server, GOOD)
+    topology = topology_with(server, GOOD)
     topology["applications"][-1]["args"]["precision"] = "int8"
     deploy_topology(server, topology)
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "failed")
@@ -101,7 +123,7 @@ def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: Fa
         pairs = home / "pairs.csv"
         pairs.write_text("\n".join(f"{'day ' * (n % 9 + 1)},{'night ' * (n % 7 + 1)},{n % 5}" for n in range(100)))
         figures = quantize(store, GOOD, pairs, load_settings(), lambda line: None, trial=in_this_process)
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: GOOD not in states)
     deploy_topology(server, topology)
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
@@ -116,12 +138,12 @@ def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: Fa
 
 
 def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> None:
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
     labels = _ask(server, "/v1/classify", {"model": "emotion", "input": "Wow, I did not see that coming!"})
     assert (labels["model"], labels["fallback"], labels["data"][0]["labels"][0]["label"]) == (KEY, True, "surprise")
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
-    topology = _topology(server)
+    topology = topology_with(server)
     (gateway,) = (each for each in topology["applications"] if each["name"] == "gateway")
     gateway["deployments"][0]["user_config"]["roles"]["emotion"] = KEY
     deploy_topology(server, topology)
@@ -135,7 +157,22 @@ def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> Non
     assert {name: pids(server, name) for name in before} == before
 
 
-def _topology(server: Server, *keys: str) -> dict[str, Any]:
+def _pipeline(task: str, home: Path, key: str) -> Any:
+    return transformers.pipeline(task, model=str(ModelStore(home / "store").open(key).files), device="cpu")
+
+
+def _assert_scores(found: list[dict[str, Any]], expected: dict[str, float]) -> None:
+    assert {entry["label"] for entry in found} == set(expected)
+    assert [entry["score"] for entry in found] == sorted((entry["score"] for entry in found), reverse=True)
+    assert all(abs(entry["score"] - expected[entry["label"]]) < 1e-5 for entry in found)
+
+
+def _mapped(server: Server, key: str) -> list[str]:
+    """Files that the model's replicas have in memory."""
+    return [mapped.path for process in server.replicas(key) for mapped in process.memory_maps()]
+
+
+def topology_with(server: Server, *keys: str) -> dict[str, Any]:
     """The checked-in topology with more model applications, each like the starter's."""
     topology: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     topology["http_options"]["port"] = server.port

@@ -13,7 +13,7 @@ from benchmarks.server import Server
 from model_store.catalogue import load_catalogue
 from model_store.folder import install_folder
 from model_store.store import ModelStore
-from tests.e2e.test_fleet import _embed, _get, _topology
+from tests.e2e.test_fleet import _embed, _get, topology_with
 from tests.e2e.test_operations import KEY, serve
 from tests.toy_models import toy_for
 
@@ -31,7 +31,7 @@ def fleet(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) 
             toy_for(spec, place / key)
             install_folder(store, spec, place, lambda message: None)
     yield server
-    deploy_topology(server, _topology(server))
+    deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"} and states[KEY]["state"] == "ready")
 
 
@@ -73,7 +73,7 @@ def _check_serve_status(server: Server) -> None:
 
 def _shared(server: Server, shares: dict[str, float]) -> dict[str, Any]:
     """The checked-in topology with models on shares of a GPU, one replica each; ``KEY`` on the CPU unless named."""
-    topology = _topology(server, *(key for key in shares if key != KEY))
+    topology = topology_with(server, *(key for key in shares if key != KEY))
     for application in topology["applications"]:
         name, deployment = application["name"], application["deployments"][0]
         if name in shares:

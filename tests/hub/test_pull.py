@@ -1,5 +1,6 @@
 """Pulling with the real huggingface_hub from a hub over real HTTP: complete or not at all, however the hub behaves."""
 
+import hashlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +29,7 @@ from model_store.errors import (
 )
 from model_store.folder import install_folder
 from model_store.hub import ATTEMPTS, Hub
+from model_store.lock import digest_file
 from model_store.pull import Puller, silent
 from model_store.store import ModelStore
 from tests.fake_hub import GOOD_TOKEN, FakeHub
@@ -116,6 +119,41 @@ def test_a_proof_notices_other_weights(hub, toys, tmp_path):
     (tmp_path / "golden.json").write_text(json.dumps(facts))
     with pytest.raises(ConversionFailed, match="moved by"):
         prove.check(stored.files, tmp_path, "generation")
+
+
+def test_the_golden_outputs_are_checked_on_request(hub, toys, tmp_path):
+    store = store_at(tmp_path / "store", proved=True)
+    for key in ("distilbert-sst-2", "all-mpnet-base-v2"):
+        hub.add(spec_of(key).id, toys(key))
+        pull(store, hub, key)
+    calls, command = hub.total, [sys.executable, "-m", "serve_app.cli.main", "models", "prove", "--json"]
+    environment = {**os.environ, "MUSTER_HOME": str(tmp_path), "HF_ENDPOINT": hub.endpoint}
+    proved = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert proved.returncode == 0, proved.stderr
+    assert {row["key"]: row["ok"] for row in json.loads(proved.stdout)} == {
+        "distilbert-sst-2": True,
+        "all-mpnet-base-v2": True,
+    }
+    move_golden(store.path("distilbert-sst-2"))
+    proved = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert proved.returncode == 4
+    reasons = {row["key"]: row["reason"] for row in json.loads(proved.stdout)}
+    assert "A golden answer moved by" in reasons.pop("distilbert-sst-2")
+    assert reasons == {"all-mpnet-base-v2": None}
+    assert hub.total == calls
+
+
+def move_golden(folder: Path) -> None:
+    """Change what is recorded, and the manifest with it, so that only the answers can tell."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (golden,) = folder.rglob("golden.json")
+    facts = json.loads(golden.read_text())
+    facts["outputs"][0][0] += 0.5
+    for path in (golden, folder / "manifest.json"):
+        path.chmod(0o644)
+    golden.write_text(json.dumps(facts))
+    manifest["files"][golden.relative_to(folder).as_posix()] = digest_file(golden).model_dump()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_pickled_weights_and_the_proof_run_in_child_processes(hub, toys, tmp_path):
@@ -249,6 +287,30 @@ def test_a_corrupted_file_never_reaches_the_store(store, hub, toys):
     assert store.verify(key).ok
 
 
+def test_a_body_longer_than_listed_is_cut_off(store, hub, toys):
+    key = "distilbert-sst-2"
+    hub.add(spec_of(key).id, toys(key))
+    content = (toys(key) / "model.safetensors").read_bytes()
+    hub.blobs[hashlib.sha256(content).hexdigest()] = content + bytes(30 << 20)
+    with pytest.raises(HubUnavailable):
+        pull(store, hub, key)
+    (folder,) = store.leftovers()
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 10 << 20
+    assert store.ls() == []
+
+
+@pytest.mark.parametrize("commit", ["/../../../../outside", "../" * 13 + "x", "A" * 40, ""])
+def test_a_commit_that_is_none_is_refused(commit, store, hub, toys, tmp_path):
+    key = "distilbert-sst-2"
+    made = hub.add(spec_of(key).id, toys(key))
+    repo = hub.repos[spec_of(key).id]
+    repo.commits["main"] = replace(repo.commits[made], id=commit)
+    repo.main = "main"
+    with pytest.raises(SourceUnavailable, match=r"a commit of .* that is none"):
+        pull(store, hub, key)
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["store"])
+
+
 def test_repair_fetches_only_what_is_damaged(store, hub, toys):
     key = "distilbert-sst-2"
     hub.add(spec_of(key).id, toys(key))
@@ -270,6 +332,15 @@ def test_a_folder_stands_in_for_the_hub(store, toys, tmp_path):
     assert len(store.open(key).revision) == 40
     with pytest.raises(SourceUnavailable, match="has no folder"):
         install_folder(store, spec_of("phi-2"), tmp_path / "models", lambda message: None)
+
+
+@pytest.mark.timeout(60)
+def test_a_fifo_in_a_folder_is_refused_and_not_waited_for(store, toys, tmp_path):
+    key = "distilbert-sst-2"
+    folder = shutil.copytree(toys(key), tmp_path / "models" / key)
+    os.mkfifo(folder / "merges.txt")
+    with pytest.raises(SourceUnavailable, match=r"merges\.txt is not a plain file"):
+        install_folder(store, spec_of(key), tmp_path / "models", lambda message: None)
 
 
 def test_a_kill_between_the_two_renames_leaves_the_old_model(store, hub, toys):

@@ -1,12 +1,14 @@
-"""The torch engine on a real GPU. Skipped, with the reason, where there is none; see CONTRIBUTING.md.
+"""The torch engines on a real GPU. Skipped, with the reason, where there is none; see CONTRIBUTING.md.
 
 Everything else about GPUs is tested with a fake of ``deployments.engines.cuda``.
 """
 
 import numpy as np
 import pytest
+import tiny_classifiers
 import torch
 from encoder_checks import TEXTS, around_the_limit, assert_texts_equal
+from tiny_classifiers import classifier, entailed, nli, probabilities
 from tiny_models import FAMILIES, WORDS, case
 from tiny_models import settings as tiny_settings
 
@@ -44,6 +46,21 @@ def test_it_equals_sentence_transformers_on_the_cpu(name, device):
     assert_texts_equal(engine, case(name).reference, [*texts, *around_the_limit(limit)])
 
 
+@pytest.mark.parametrize("name", tiny_classifiers.FAMILIES)
+def test_classification_and_zero_shot_equal_transformers_on_the_cpu(name, device):
+    texts = [" ".join(WORDS[:count]) for count in range(len(WORDS))]
+    engine = load_encoder(classifier(name).stored, tiny_settings(), device)
+    assert engine.describe().backend == "torch-cuda"
+    engine.warm()
+    assert np.abs(engine.encode(texts) - probabilities(classifier(name), texts)).max() <= 1e-5
+    engine = load_encoder(nli(name).stored, tiny_settings(), device)
+    engine.warm()
+    labels = {"labels": ["a model", "naive duty"], "hypothesis_template": "it is {}.", "multi_label": False}
+    items = [{"text": text, **labels} for text in texts[1:6]]
+    for found, item in zip(engine.encode(items), items, strict=True):
+        assert np.abs(found - entailed(nli(name), item)).max() <= 1e-5
+
+
 def test_a_model_of_unknown_modules_runs_on_the_gpu_too(device):
     engine = load_encoder(case("unknown-module").stored, tiny_settings(), device)
     assert engine.describe().backend == "sentence-transformers-cuda"
@@ -57,7 +74,7 @@ def test_the_share_holds_allocator_and_context(device):
     require_room(case("minilm").stored, Device("cuda", share))
     engine = load_encoder(case("minilm").stored, tiny_settings(), Device("cuda", share))
     engine.warm()
-    engine.encode([" ".join(WORDS) + f" {n}" for n in range(4000)])
+    engine.encode([" ".join(WORDS) + f" {n}" for n in range(500)])
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(share * total), dtype=torch.uint8, device="cuda")
     assert torch.cuda.memory_reserved() <= share * total - CONTEXT

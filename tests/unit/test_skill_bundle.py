@@ -1,11 +1,9 @@
 """A bundle that was changed does not serve, and no changed model reaches XGBoost inside this process."""
 
-import hashlib
 import json
 import os
 import pickle
 import shutil
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +20,9 @@ from model_store.errors import ModelNotPulled, TamperedModel
 from model_store.skill_records import NoSkillModels, TamperedSkills
 from model_store.skills import open_champion, publish, set_champion
 from model_store.ubjson import MalformedUbjson, parse_ubjson
+from tests.hostile_trees import TAMPERED, point_at, relock, tampered
 
 ROOT = Path(__file__).parents[2]
-MARKERS = {"i1": "i", "u1": "U", "i2": "I", "i4": "l", "i8": "L", "f4": "d", "f8": "D"}
 CANARY = """
 import sys, xgboost, numpy
 for path in sys.argv[1:]:
@@ -49,14 +47,6 @@ def copy(tmp_path):
     shutil.copytree(skills_dir(), tmp_path / "skills")
     folder = tmp_path / "skills"
     return folder, folder / json.loads((folder / "champion").read_text())["version"]
-
-
-def relock(folder, bundle, **changes):
-    """What an attacker with write access can do: fit the hashes to changed files."""
-    record = json.loads((bundle / "bundle.json").read_text()) | changes
-    record["files"] = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in record["files"]}
-    (bundle / "bundle.json").write_text(json.dumps(record))
-    set_champion(folder, bundle.name)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -135,7 +125,7 @@ def test_a_record_cannot_name_files_elsewhere(copy, name):
     record = json.loads((copy[1] / "bundle.json").read_text())
     record["files"][name] = "0" * 64
     (copy[1] / "bundle.json").write_text(json.dumps(record))
-    set_champion(copy[0], copy[1].name)
+    point_at(*copy)
     with pytest.raises(TamperedSkills, match=r"bundle\.json"):
         open_it(copy[0])
 
@@ -144,7 +134,7 @@ def test_a_model_without_a_hash_is_refused(copy):
     record = json.loads((copy[1] / "bundle.json").read_text())
     del record["files"]["empathy.ubj"]
     (copy[1] / "bundle.json").write_text(json.dumps(record))
-    set_champion(copy[0], copy[1].name)
+    point_at(*copy)
     with pytest.raises(TamperedSkills, match=r"no sha256 of empathy\.ubj"):
         open_it(copy[0])
 
@@ -158,8 +148,11 @@ def test_a_record_of_another_version_is_refused(copy):
 def test_a_failed_publish_leaves_the_champion_and_no_rubbish(copy):
     bundle = open_it(copy[0])
     before = sorted(path.name for path in copy[0].iterdir())
+    files = {name: (copy[1] / name).read_bytes() for name in bundle.record.files}
     with pytest.raises(OSError, match="not empty"):
-        publish(copy[0], bundle.record, {"empathy.ubj": b""})
+        publish(copy[0], bundle.record, files)
+    with pytest.raises(TamperedSkills, match=r"empathy\.ubj: its sha256"):
+        publish(copy[0], bundle.record, files | {"empathy.ubj": b""})
     assert sorted(path.name for path in copy[0].iterdir()) == before
     assert open_it(copy[0]).version == bundle.version
 
@@ -177,22 +170,6 @@ def test_a_new_bundle_replaces_the_champion(copy):
 # --- structure -------------------------------------------------------------------------------------------------------
 
 
-def encode(value):
-    """UBJSON as XGBoost writes it, for making models that XGBoost would not."""
-    if isinstance(value, np.ndarray):
-        big = value.astype(value.dtype.newbyteorder(">"))
-        return b"[$" + MARKERS[value.dtype.str[1:]].encode() + b"#L" + struct.pack(">q", len(value)) + big.tobytes()
-    if isinstance(value, dict):
-        return b"{" + b"".join(_text(name) + encode(item) for name, item in value.items()) + b"}"
-    if isinstance(value, list):
-        return b"[#L" + struct.pack(">q", len(value)) + b"".join(encode(item) for item in value)
-    return b"S" + _text(value) if isinstance(value, str) else b"l" + struct.pack(">i", value)
-
-
-def _text(text):
-    return b"L" + struct.pack(">q", len(text.encode())) + text.encode()
-
-
 @pytest.fixture(scope="module")
 def small_model():
     """Five trees on 26 features, as bytes."""
@@ -200,80 +177,6 @@ def small_model():
     inputs = rng.random((400, 26))
     matrix = xgboost.DMatrix(inputs, label=inputs[:, 0] + inputs[:, 3], nthread=1)
     return bytes(xgboost.train({"max_depth": 3, "nthread": 1}, matrix, 5).save_raw("ubj"))
-
-
-def tampered(model, change):
-    """The model with ``change(learner, first_tree)`` made to it; arrays are writable copies."""
-
-    def writable(value):
-        if isinstance(value, dict):
-            return {name: writable(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [writable(item) for item in value]
-        return value.astype(value.dtype.newbyteorder("=")) if isinstance(value, np.ndarray) else value
-
-    document = writable(parse_ubjson(model))
-    learner = document["learner"]
-    change(learner, learner["gradient_booster"]["model"]["trees"][0])
-    return encode(document)
-
-
-def put(name, index, value):
-    return lambda _, tree: tree[name].__setitem__(index, value)
-
-
-def replace(name, value):
-    return lambda _, tree: tree.__setitem__(name, value(tree[name]))
-
-
-def model_of(learner):
-    return learner["gradient_booster"]["model"]
-
-
-TAMPERED = {
-    "child index out of range": put("left_children", 0, 100_000),
-    "negative child index": put("right_children", 0, -7),
-    "cycle to the root": put("left_children", 1, 0),
-    "cycle to itself": put("left_children", 1, 1),
-    "two parents": put("right_children", 0, 1),
-    "one child only": put("right_children", 0, -1),
-    "cut off at the root": lambda _, tree: (
-        put("left_children", 0, -1)(_, tree),
-        put("right_children", 0, -1)(_, tree),
-    ),
-    "feature index out of range": put("split_indices", 0, 1_000_000),
-    "negative feature index": put("split_indices", 0, -1),
-    "threshold not a number": put("split_conditions", 0, np.nan),
-    "leaf infinite": put("split_conditions", -1, np.inf),
-    "weight not a number": put("base_weights", 0, np.nan),
-    "cover of zero": put("sum_hessian", 0, 0.0),
-    "disowned child": put("parents", 1, 5),
-    "categorical split": put("split_type", 0, 1),
-    "strange default branch": put("default_left", 0, 7),
-    "short column": replace("left_children", lambda column: column[:-1]),
-    "fractional children": replace("left_children", lambda column: column.astype("f4")),
-    "categories": replace("categories", lambda _: np.array([1], "i4")),
-    "nodes miscounted": lambda _, tree: tree["tree_param"].__setitem__("num_nodes", "3"),
-    "nodes without end": lambda _, tree: tree["tree_param"].__setitem__("num_nodes", "999999999"),
-    "a number only Python reads": lambda _, tree: tree["tree_param"].__setitem__("num_feature", "2_6"),
-    "vector leaves": lambda _, tree: tree["tree_param"].__setitem__("size_leaf_vector", "4"),
-    "deleted nodes": lambda _, tree: tree["tree_param"].__setitem__("num_deleted", "1"),
-    "column missing": lambda _, tree: tree.pop("split_indices"),
-    "column of another kind": lambda _, tree: tree.__setitem__("split_indices", "text"),
-    "tree renumbered": lambda _, tree: tree.__setitem__("id", 3),
-    "unknown output group": lambda learner, _: model_of(learner)["tree_info"].__setitem__(0, 7),
-    "rounds out of step": lambda learner, _: model_of(learner)["iteration_indptr"].__setitem__(1, 4),
-    "trees miscounted": lambda learner, _: model_of(learner)["gbtree_model_param"].__setitem__("num_trees", "6"),
-    "no trees": lambda learner, _: model_of(learner).__setitem__("trees", []),
-    "parallel trees": lambda learner, _: model_of(learner)["gbtree_model_param"].__setitem__("num_parallel_tree", "5"),
-    "huge feature count": lambda learner, _: learner["learner_model_param"].__setitem__("num_feature", "999999999"),
-    "more outputs": lambda learner, _: learner["learner_model_param"].__setitem__("num_target", "3"),
-    "base score not a number": lambda learner, _: learner["learner_model_param"].__setitem__("base_score", "NaN"),
-    "other objective": lambda learner, _: learner["objective"].__setitem__("name", "rank:ndcg"),
-    "other booster": lambda learner, _: learner["gradient_booster"].__setitem__("name", "dart"),
-    "feature names that do not fit": lambda learner, _: learner.__setitem__("feature_names", ["one"]),
-    "no learner": lambda learner, _: learner.clear(),
-}
 
 
 @pytest.mark.parametrize("name", TAMPERED)
