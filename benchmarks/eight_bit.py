@@ -69,7 +69,8 @@ def _told(gate: Gate) -> str:
 
 def _side_by_side(store: ModelStore, rounds: int) -> dict[str, Any]:
     """Medians over rounds in which both engines take turns on distinct texts."""
-    exact, eight = (load_encoder(store.open(KEY, precision), load_settings()) for precision in ("fp32", "int8"))
+    exact: Any = load_encoder(store.open(KEY), load_settings())
+    eight: Any = load_encoder(store.open(KEY, "int8"), load_settings())
     supply, rates, ones = Texts(83), {kind: list[tuple[float, float]]() for kind in COUNTS}, list[tuple[float, float]]()
     for engine in (exact, eight):
         engine.encode(supply.mixed(64))
@@ -79,7 +80,7 @@ def _side_by_side(store: ModelStore, rounds: int) -> dict[str, Any]:
             rates[kind].append((rate(exact.encode, texts), rate(eight.encode, texts)))
         short = supply.short(100)
         ones.append((single_ms(exact.encode, short), single_ms(eight.encode, short)))
-    figures = {}
+    figures = dict[str, Any]()
     for kind, found in rates.items():
         figures |= _compared(f"{KEY}, {kind} texts, texts/s", found)
         figures[f"{KEY}, {kind} texts, int8 / fp32"] = _ratio([(theirs, ours) for ours, theirs in found])

@@ -106,6 +106,8 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
 
 
 def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: FakeHub) -> None:
+    deploy_topology(server, topology_with(server))
+    server.wait_for(lambda states: GOOD not in states)
     topology = topology_with(server, GOOD)
     topology["applications"][-1]["args"]["precision"] = "int8"
     deploy_topology(server, topology)
@@ -127,7 +129,7 @@ def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: Fa
     server.wait_for(lambda states: GOOD not in states)
     deploy_topology(server, topology)
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
-    texts = ["a day", "a longer text of a day", ""]
+    texts = ["a night", "a longer text of a night", "no day"]
     answer = _embed(server, GOOD, texts)
     engine = load_encoder(store.open(GOOD, "int8"), load_settings())
     assert np.abs(np.array([row["embedding"] for row in answer["data"]]) - engine.encode(texts)).max() < 1e-5
