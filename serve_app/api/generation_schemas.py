@@ -7,7 +7,16 @@ reason.
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from deployments.errors import InvalidInput
 from deployments.generation import GenerationRequest, Turn
@@ -86,11 +95,21 @@ Stops = Annotated[
 ]
 
 
+def _off(value: bool) -> bool:
+    if value:
+        raise ValueError("may only be false")
+    return value
+
+
+Off = Annotated[bool, AfterValidator(_off), WithJsonSchema({"type": "boolean", "const": False})]
+"""Only ``false``. A literal would take 0 for it too."""
+
+
 class StreamOptions(Body):
     """Only together with ``stream``."""
 
     include_usage: bool | None = Field(None, description="One more chunk at the end, with the tokens of the whole.")
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: Off | None = None
 
 
 class TextFormat(Body):
@@ -116,9 +135,9 @@ class Sampling(Generative):
     truncate: Literal["error", "end", "start"] = Field(
         "error", description="What to do with a prompt that is longer than the model reads."
     )
-    n: Literal[1] | None = None
+    n: int | None = Field(None, ge=1, le=1)
     logit_bias: None = None
-    store: Literal[False] | None = None
+    store: Off | None = None
     metadata: None = None
 
     @model_validator(mode="after")
@@ -158,7 +177,7 @@ class ChatRequest(Sampling):
     prompt_cache_key: str | None = Field(None, max_length=1024, description="As `user`.")
     service_tier: Literal["auto", "default"] | None = None
     response_format: TextFormat | None = None
-    logprobs: Literal[False] | None = None
+    logprobs: Off | None = None
     top_logprobs: None = None
     tools: None = None
     tool_choice: Literal["none"] | None = None
@@ -214,8 +233,8 @@ class CompletionRequest(Sampling):
     max_tokens: int | None = Field(
         COMPLETION_TOKENS, ge=1, le=MAX_NEW_TOKENS, description="New tokens; null: as many as fit."
     )
-    best_of: Literal[1] | None = None
-    echo: Literal[False] | None = None
+    best_of: int | None = Field(None, ge=1, le=1)
+    echo: Off | None = None
     logprobs: None = None
     suffix: None = None
 
