@@ -15,14 +15,14 @@ from serve_app.api.calls import while_connected
 from serve_app.api.completion_shapes import ChatShape, Chunks, Origin, Shape, TextShape, whole
 from serve_app.api.embeddings import check_length, check_text
 from serve_app.api.errors import responses
-from serve_app.api.event_stream import MEDIA_TYPE, Begun, EventStream
+from serve_app.api.event_stream import Begun, EventStream
 from serve_app.api.exchange import exchange_of
-from serve_app.api.generated_answers import ChatAnswer, CompletionAnswer
+from serve_app.api.generated_answers import ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk
 from serve_app.api.generation_schemas import ChatRequest, CompletionRequest, Sampling
 from serve_app.api.generations import Generated, Generations
 from serve_app.api.labelling import wrong_task
 from serve_app.api.names import Model
-from serve_app.api.openapi import json_body
+from serve_app.api.openapi import json_body, json_events
 from serve_app.api.roles import Answered, by_role
 from serve_app.api.services import Services
 
@@ -54,9 +54,9 @@ class Completions:
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
-        chat = _described("A chat's next message", ChatRequest, ChatAnswer)
+        chat = _described("A chat's next message", ChatRequest, ChatAnswer, ChatChunk)
         app.add_api_route("/v1/chat/completions", self.chat, **chat)
-        text = _described("A text's continuation", CompletionRequest, CompletionAnswer)
+        text = _described("A text's continuation", CompletionRequest, CompletionAnswer, CompletionChunk)
         app.add_api_route("/v1/completions", self.complete, **text)
 
     async def chat(self, request: Request) -> Response:
@@ -104,13 +104,13 @@ def _origin(request_id: str, answered: Answered[Any], revision: str) -> Origin:
     return Origin(request_id, answered.model, revision or answered.model.revision, answered.fallback)
 
 
-def _described(summary: str, body: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
+def _described(summary: str, body: type[BaseModel], answer: type[BaseModel], chunk: type[BaseModel]) -> dict[str, Any]:
     """The routes' part of the OpenAPI document."""
     return {
         "methods": ["POST"],
         "tags": ["models"],
         "summary": summary,
         "response_model": answer,
-        "responses": {**responses("/v1/"), 200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+        "responses": {**responses("/v1/"), 200: json_events(chunk)},
         "openapi_extra": json_body(body),
     }

@@ -62,6 +62,54 @@ class CompletionAnswer(_Completion):
     choices: list[TextChoice]
 
 
+class ChatDelta(BaseModel):
+    """What is new; ``role`` in the first chunk."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChatChunkChoice(BaseModel):
+    """The only choice. ``finish_reason``: in the last chunk."""
+
+    index: Literal[0]
+    delta: ChatDelta
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class TextChunkChoice(BaseModel):
+    """The only choice. ``finish_reason``: in the last chunk."""
+
+    index: Literal[0]
+    text: str
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class _Chunk(BaseModel):
+    id: str
+    created: int
+    model: str
+    system_fingerprint: str
+    usage: GenerationUsage | None = None
+    truncated: list[Truncation] | None = None
+
+
+class ChatChunk(_Chunk):
+    """An event of a streamed chat. ``truncated``: in the first one; ``usage``: in one without choices at the end."""
+
+    object: Literal["chat.completion.chunk"]
+    choices: list[ChatChunkChoice]
+
+
+class CompletionChunk(_Chunk):
+    """An event of a streamed completion. ``truncated`` and ``usage`` as in ``ChatChunk``."""
+
+    object: Literal["text_completion"]
+    choices: list[TextChunkChoice]
+
+
 class Summary(BaseModel):
     """One text's summary."""
 
@@ -79,3 +127,7 @@ class SummariesAnswer(BaseModel):
     fallback: bool
     usage: GenerationUsage
     truncated: list[Truncation]
+
+
+CHUNKS: tuple[type[BaseModel], ...] = (ChatChunk, CompletionChunk)
+"""What events carry; their schemas are added to the OpenAPI document."""

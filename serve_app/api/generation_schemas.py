@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
@@ -20,7 +21,7 @@ from pydantic import (
 
 from deployments.errors import InvalidInput
 from deployments.generation import GenerationRequest, Turn
-from serve_app.api.messages import Message, Messages
+from serve_app.api.messages import Messages
 from serve_app.api.schemas import Body, Texts
 
 MAX_STOPS, MAX_STOP_CHARS = 4, 256
@@ -59,8 +60,16 @@ WHY = {
 """Unsupported fields and the reason."""
 
 
+def _give_reasons(schema: dict[str, Any]) -> None:
+    for name, field in schema["properties"].items():
+        if why := WHY.get(name):
+            field["description"] = f"Not supported: {why}."
+
+
 class Generative(Body):
     """Base of requests with OpenAI's fields: says why an unsupported one is refused."""
+
+    model_config = ConfigDict(json_schema_extra=_give_reasons)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -127,8 +136,8 @@ class Sampling(Generative):
     top_p: float | None = Field(None, gt=0, le=1, description="Only the likeliest tokens up to this probability.")
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1, description="The same seed draws the same tokens.")
     stop: Stops = Field(None, description=f"Up to {MAX_STOPS} texts that end the answer; they are no part of it.")
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2, description="Against tokens, the more often they came.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Against tokens that came at all.")
     stream: bool | None = Field(None, description="Server-sent events, the last of them `[DONE]`.")
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=1024, description="Accepted for OpenAI clients; not used, not stored.")
@@ -250,5 +259,5 @@ class SummarizeRequest(Body):
     )
 
 
-GENERATION_REQUESTS: Sequence[type[BaseModel]] = (ChatRequest, CompletionRequest, SummarizeRequest, Message)
+GENERATION_REQUESTS: Sequence[type[BaseModel]] = (ChatRequest, CompletionRequest, SummarizeRequest)
 """Bodies that routes read by themselves; their schemas are added to the OpenAPI document."""
