@@ -5,10 +5,11 @@ process boundary, because monotonic clocks of two processes (or nodes) need not 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from deployments.generation import Delta, GenerationRequest
 from model_store.errors import MusterError
 
 Lane = Literal["interactive", "bulk"]
@@ -80,6 +81,10 @@ class Fleet(Protocol):
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
     ) -> Answer:
         """Run inputs on an application. Raises ``Overloaded``, ``DeadlineExceeded``, ``ModelNotReady``."""
+
+    def stream(self, application: str, request: GenerationRequest, context: CallContext) -> AsyncIterator[Delta]:
+        """Generate text, delta by delta; closing the generator stops the generation. Errors before the first delta
+        are raised on the first ``anext``: ``InvalidInput``, ``ContextLengthExceeded``, and those of ``call``."""
 
     async def states(self) -> Mapping[str, ModelState]:
         """State of every application by name."""

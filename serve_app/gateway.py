@@ -16,6 +16,7 @@ from deployments.state import State
 from model_store.catalogue import load_catalogue
 from model_store.errors import PlanRefused, UnknownModel
 from model_store.settings import load_settings as load_store_settings
+from model_store.store import ModelStore
 from serve_app.access_log import AccessLog
 from serve_app.api.app import create_app
 from serve_app.api.names import Models
@@ -25,6 +26,7 @@ from serve_app.errors import SettingsError
 from serve_app.metrics import GatewayMetrics
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
+from serve_app.stored_gates import StoredGates
 
 logger = logging.getLogger("ray.serve.muster")
 
@@ -58,6 +60,7 @@ class Gateway:
             keys=KeyRing(settings.keys_file),
             metrics=metrics,
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
+            gate=StoredGates(ModelStore(store.store_dir)),
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
