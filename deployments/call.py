@@ -5,10 +5,11 @@ process boundary, because monotonic clocks of two processes (or nodes) need not 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from deployments.generation import Delta, GenerationRequest
 from model_store.errors import MusterError
 
 Lane = Literal["interactive", "bulk"]
@@ -75,6 +76,15 @@ class Fleet(Protocol):
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
     ) -> Answer:
         """Run inputs on an application. Raises ``Overloaded``, ``DeadlineExceeded``, ``ModelNotReady``."""
+
+    def stream(
+        self, application: str, request: GenerationRequest, context: CallContext
+    ) -> AsyncGenerator[Delta, None]:
+        """Generate on an application; closing the generator stops the generation at the replica.
+
+        Raised by its first step: ``InvalidInput``, ``ContextLengthExceeded``, ``Overloaded``, ``DeadlineExceeded``,
+        ``ModelNotReady``; ``DeadlineExceeded`` and ``ReplicaDied`` by any.
+        """
 
     async def states(self) -> Mapping[str, ModelState]:
         """State of every application by name."""
