@@ -30,10 +30,11 @@ class Prefill:
 
 
 class Network(Protocol):
-    """``in_pieces``: whether a prompt may be computed in several passes; ``rows``: the running generations' tensors."""
+    """One running generation is one row."""
 
-    in_pieces: bool
-    rows: Rows
+    @property
+    def width(self) -> int:
+        """Columns of keys and values that each row takes: as many as the longest one."""
 
     def prefill(self, prefill: Prefill, most: int) -> Any:
         """Compute up to ``most`` tokens of each prompt; (members, vocabulary) logits, None when there are more to do."""
@@ -44,6 +45,9 @@ class Network(Protocol):
     def leave(self, index: int) -> None:
         """The last row takes the place of row ``index``."""
 
+    def clear(self) -> None:
+        """Forget all rows."""
+
     def decode(self, tokens: Sequence[int]) -> Any:
         """One token more for every row, given its last one: (rows, vocabulary) logits."""
 
@@ -51,11 +55,16 @@ class Network(Protocol):
 class CausalNetwork:
     """A decoder: GPT-2, Mistral, Phi."""
 
-    in_pieces = True
-
     def __init__(self, model: Any, device: str) -> None:
         self._model, self._device = model, device
-        self.rows = Rows(model.config.num_hidden_layers)
+        self.clear()
+
+    @property
+    def width(self) -> int:
+        return self.rows.width
+
+    def clear(self) -> None:
+        self.rows = Rows(self._model.config.num_hidden_layers)
 
     def prefill(self, prefill: Prefill, most: int) -> Any:
         from transformers import DynamicCache
@@ -97,18 +106,23 @@ class CausalNetwork:
 class Seq2SeqNetwork:
     """An encoder with a decoder: BART, T5. A prompt is read in one pass, because each of its tokens sees all others."""
 
-    in_pieces = False
-
     def __init__(self, model: Any, device: str) -> None:
         self._model, self._device = model, device
-        layers = len(_decoder_layers(model))
-        self.rows, self._cross = Rows(layers), Rows(layers)
+        self.clear()
         self._start = int(model.generation_config.decoder_start_token_id)
         self._positions: Any = None
         embedding = getattr(model.get_decoder(), "embed_positions", None)
         if embedding is not None:
             # BART's decoder gives all rows the same positions; each of ours has its own. T5 has relative ones.
             embedding.register_forward_hook(self._own_positions)
+
+    @property
+    def width(self) -> int:
+        return self.rows.width + self._cross.width
+
+    def clear(self) -> None:
+        layers = len(_decoder_layers(self._model))
+        self.rows, self._cross = Rows(layers), Rows(layers)
 
     def prefill(self, prefill: Prefill, most: int) -> Any:
         from transformers import DynamicCache, EncoderDecoderCache
