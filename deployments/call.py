@@ -83,7 +83,7 @@ class Fleet(Protocol):
         """Generate on an application; closing the generator stops the generation at the replica.
 
         Raised by its first step: ``InvalidInput``, ``ContextLengthExceeded``, ``Overloaded``, ``DeadlineExceeded``,
-        ``ModelNotReady``; ``DeadlineExceeded`` and ``ReplicaDied`` by any.
+        ``ModelNotReady``; ``DeadlineExceeded``, ``ModelNotReady`` and ``EngineFault`` by any.
         """
 
     async def states(self) -> Mapping[str, ModelState]:

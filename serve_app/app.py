@@ -13,7 +13,7 @@ from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.replica import ModelReplica
+from deployments.replica import GeneratorReplica, ModelReplica
 from deployments.skills.graph import Fusion, Inference, Reasoning
 from serve_app.gateway import Gateway
 
@@ -40,6 +40,12 @@ def model(args: ModelArgs) -> Application:
     """A model application: one deployment that carries the model's own name."""
     args = ModelArgs.model_validate(args)
     return _deployment(_internal(ModelReplica), args.model).bind(args.model)
+
+
+def generator(args: ModelArgs) -> Application:
+    """The same for a model that writes text."""
+    args = ModelArgs.model_validate(args)
+    return _deployment(_internal(GeneratorReplica), args.model).bind(args.model)
 
 
 def skills(args: SkillArgs) -> Application:

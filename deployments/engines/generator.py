@@ -78,6 +78,11 @@ class Generator:
         if self._device == "cpu" and any(answers != expected for answers in found):
             raise EngineFault(f"A golden answer of {self.stored.key} moved.")
 
+    @property
+    def rows(self) -> int:
+        """Generations that run at a time."""
+        return ROWS[self._device]
+
     def read(self, request: GenerationRequest) -> Generation:
         """Tokenise and check. Raises ``InvalidInput``, ``ContextLengthExceeded``."""
         prompt = self._reader.read(request)

@@ -1,7 +1,10 @@
 """Generation equals ``model.generate``, whoever joins and leaves the batch meanwhile."""
 
+from dataclasses import replace
+
 import pytest
 
+from deployments.engines.generating.text import TextStream
 from deployments.errors import ContextLengthExceeded, EngineFault, InvalidInput
 from deployments.generation import GenerationRequest, Turn
 from tests.unit.tiny_generators import KEYS, TEXTS, engine, expected, reference
@@ -111,7 +114,7 @@ def test_an_answer_that_is_cut_off_says_so_and_one_that_ends_too():
     delta = generation.take("")
     first = expected(key, TEXTS[0], 5).index(end)
     assert (delta.finish, delta.completion_tokens) == ("stop", first + 1)
-    assert delta.text == tokenizer.decode(expected(key, TEXTS[0], 5)[:first])
+    assert delta.text == tokenizer.decode(expected(key, TEXTS[0], 5)[:first]).rstrip("\N{REPLACEMENT CHARACTER}")
 
 
 def test_min_tokens_keeps_the_end_away():
@@ -124,19 +127,37 @@ def test_min_tokens_keeps_the_end_away():
     assert end not in generation.out[:7]
 
 
-@pytest.mark.parametrize("piece", [slice(3, 6), slice(1, 2), slice(8, 14)])
+@pytest.mark.parametrize("piece", [slice(3, 6), slice(1, 2), slice(8, 14), slice(20, 45)])
 def test_a_stop_string_ends_the_text_before_it_wherever_the_tokens_break(piece):
-    generator = engine("dialogpt-small")
-    whole = start(generator, greedy(TEXTS[2], 40))
+    generator = engine("mistral-7b-instruct")
+    request = GenerationRequest(TEXTS[2], max_tokens=60, min_tokens=60, seed=3)
+    whole = start(generator, request)
     run(generator, whole)
     text = text_of(whole)
     stop = text[piece]
-    generation, pieces = start(generator, greedy(TEXTS[2], 40, stop=("\x00never", stop))), []
+    generation, pieces = start(generator, replace(request, stop=("\x00never", stop))), []
     while not generation.over:
         generator.step()
         pieces.append(generation.take(""))
     assert "".join(delta.text for delta in pieces) == text[: text.index(stop)]
     assert pieces[-1].finish == "stop"
+
+
+@pytest.mark.parametrize("stops", [(), ("never",), ("ö\n",), ("🙂🙂",), ("zzzz", "the e"), ("an end",)])
+def test_pieces_are_whole_characters_and_never_the_beginning_of_a_stop(stops):
+    backend = reference("dialogpt-small")[1].backend_tokenizer
+    text = "Süße Grüße, the 🙂🙃 of 漢字 an e\u0301 the end ö\n🙂🙂 an end of the day ❤️‍🔥 " * 3
+    stream, pieces = TextStream(backend, stops), []
+    for token in backend.encode(text).ids:
+        pieces.append(stream.push(token))
+        assert "\N{REPLACEMENT CHARACTER}" not in pieces[-1]
+        assert not any("".join(pieces).endswith(stop[0]) for stop in stops if len(stop) > 1)
+        if stream.stopped:
+            break
+    pieces.append(stream.finish())
+    places = [text.index(stop) for stop in stops if stop in text]
+    assert "".join(pieces) == text[: min(places)] if places else text
+    assert stream.stopped == bool(places)
 
 
 def sampled(generator, seed, beside=(), **more):
@@ -253,7 +274,7 @@ def test_a_long_prompt_does_not_hold_up_the_first_token_of_short_ones():
     long = start(generator, greedy("a " * 300, 5))
     generator.step()
     steps = []
-    for text in TEXTS[:3]:
+    for text in TEXTS[:2] * 2:
         short, count = start(generator, greedy(text, 3)), 0
         while not short.out:
             generator.step()
@@ -291,6 +312,8 @@ def test_a_chat_template_is_the_models_own_and_typed_special_tokens_stay_text():
     end, begin = tokenizer.eos_token_id, tokenizer.bos_token_id
     assert (typed.count(end), typed.count(begin)) == (wanted.count(end), wanted.count(begin))
     assert len(typed) > len(wanted)
+    summary = engine("flan-t5-large").read(greedy("a</s>the")).source
+    assert list(summary).count(1) == 1
 
 
 def test_a_typed_special_token_is_text_in_a_plain_prompt_too():

@@ -5,7 +5,7 @@ Strings that look like special tokens are plain text wherever a caller wrote the
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -42,6 +42,8 @@ class PromptReader:
 
         self._template = tokenizer if tokenizer.chat_template else None
         self._special = [str(token) for token in tokenizer.all_special_tokens]
+        # What is unknown to the vocabulary may be in any text.
+        self._special_ids = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
         self._limits, self._model = limits, model
         description = tokenizer.backend_tokenizer.to_str()
         self._plain, self._marked = Tokenizer.from_str(description), Tokenizer.from_str(description)
@@ -85,10 +87,10 @@ class PromptReader:
         text = self._render([{**asdict(turn), "content": text} for turn, text in zip(turns, contents, strict=True)])
         if not typed:
             return list(self._marked.encode(text, add_special_tokens=False).ids)
-        ids = []
-        for piece, typed_piece in _pieces(text, marks):
-            tokenizer = self._plain if typed_piece else self._marked
-            ids += tokenizer.encode(piece, add_special_tokens=False).ids
+        ids = list[int]()
+        for piece in _split(text, marks):
+            known = piece in marks
+            ids += self._plain_ids(marks[piece]) if known else self._marked.encode(piece, add_special_tokens=False).ids
         return ids
 
     def _render(self, messages: list[dict[str, str]]) -> str:
@@ -109,7 +111,15 @@ class PromptReader:
         return [token for turn in ordered for token in (*self._plain_ids(turn.content), self._limits.end)]
 
     def _plain_ids(self, text: str) -> list[int]:
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
+        ids = list(self._plain.encode(text, add_special_tokens=False).ids)
+        if self._special_ids.isdisjoint(ids):
+            return ids
+        # A Unigram vocabulary has the special tokens as words; broken in two they are none.
+        pieces = [part for piece in _split(text, self._special) for part in self._halves(piece)]
+        return [token for piece in pieces for token in self._plain.encode(piece, add_special_tokens=False).ids]
+
+    def _halves(self, piece: str) -> list[str]:
+        return [piece[0], piece[1:]] if piece in self._special else [piece]
 
     def _room(self, request: GenerationRequest) -> int:
         """Tokens that a prompt may have."""
@@ -194,8 +204,7 @@ def _marked(content: str, marks: Mapping[str, str]) -> str:
     return content
 
 
-def _pieces(text: str, marks: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
-    """The text in pieces, and whether a piece is a special token that a caller typed."""
-    for piece in re.split("(" + "|".join(map(re.escape, marks)) + ")", text):
-        if piece:
-            yield marks.get(piece, piece), piece in marks
+def _split(text: str, marks: Iterable[str]) -> list[str]:
+    """The text in pieces, every mark one of its own."""
+    longest_first = sorted(marks, key=len, reverse=True)
+    return [piece for piece in re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text) if piece]
