@@ -9,6 +9,7 @@
         │   └── OriginRefused        a host name or a web page that may not drive this server
         ├── NotFound                 no such thing
         │   ├── UnknownStudent
+        │   ├── UnknownVersion
         │   └── UnknownSkill
         ├── BodyTooLarge             more bytes than the limit
         └── UnsupportedMedia         not ``application/json``, or a compressed body
@@ -55,6 +56,17 @@ class UnknownStudent(NotFound):
 
     def __init__(self, message: str = "No features are stored for this student.") -> None:
         super().__init__(message)
+
+
+class UnknownVersion(NotFound):
+    """The model has no such version."""
+
+    def __init__(self, known: str) -> None:
+        super().__init__(known)
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"The model has one version at a time, {self.known}."
 
 
 class UnknownSkill(NotFound):

@@ -21,6 +21,7 @@ from serve_app.api.embeddings import Embeddings
 from serve_app.api.errors import error_response
 from serve_app.api.exchange import exchange_of
 from serve_app.api.health import HealthRoutes
+from serve_app.api.inference import OpenInference
 from serve_app.api.middleware import Envelope
 from serve_app.api.models import ModelRoutes
 from serve_app.api.records import Records
@@ -34,6 +35,7 @@ DESCRIPTION = (
 )
 TAGS = [
     {"name": "models", "description": "Models by key, Hugging Face id or role; OpenAI's shapes."},
+    {"name": "tensors", "description": "The Open Inference Protocol v2: models by key, tensors in and out."},
     {"name": "skills", "description": "Skill assessments: inference, evidence fusion, reasoning."},
     {"name": "students", "description": "What is stored on a student."},
     {"name": "operations", "description": "Health and metrics."},
@@ -70,6 +72,7 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
     # The hot route first: routes are tried in order.
     for routes in (Embeddings, LabelRoutes, Skills, Students, Records, ModelRoutes):
         routes(services).mount(app)
+    OpenInference(services, app.version).mount(app)
     HealthRoutes(services, app.version).mount(app)
     _mount_docs(app)
     openapi.install(app)

@@ -72,11 +72,11 @@ def check_model(model: Model, asked: EmbeddingRequest) -> None:
         )
 
 
-def check_texts(texts: Sequence[str], longest: int, *, single: bool) -> None:
+def check_texts(texts: Sequence[str], longest: int, *, single: bool, name: str = "input") -> None:
     """Refuse NUL characters and texts too long to tokenise. Raises ``InvalidInput``."""
     for index, text in enumerate(texts):
         if len(text) > longest or "\x00" in text:
-            param = "input" if single else f"input[{index}]"
+            param = name if single else f"{name}[{index}]"
             if len(text) > longest:
                 raise ContextLengthExceeded(f"{param} has {len(text)} characters; at most {longest} are read.", param)
             raise InvalidInput(f"{param} contains a NUL character (U+0000); remove it.", param)

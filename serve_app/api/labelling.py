@@ -19,16 +19,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts as the client sent them. ``single``: as one string, which errors name ``input``."""
+    """Texts as the client sent them in the field ``name``. ``single``: as one string."""
 
     texts: Sequence[str]
     truncate: str
     single: bool
+    name: str = "input"
 
     @property
     def param(self) -> str:
         """What errors call an input; ``{}`` is its index."""
-        return "input" if self.single else "input[{}]"
+        return self.name if self.single else f"{self.name}[{{}}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ class Models:
         """Whether ``name`` is a role and no model's own name."""
         return name in ROLES and self._named(name) is None
 
+    def with_key(self, key: str) -> Model:
+        """The model of exactly this key, no role and no id. Raises ``UnknownModel``."""
+        return self._required(self._keys.get(key), key)
+
     def find(self, name: str) -> Model:
         """The model of this name, or the first choice for this role. Raises ``UnknownModel``."""
         return self.chain(name)[0]

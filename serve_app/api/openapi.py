@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
-from serve_app.api.answers import ErrorBody
+from serve_app.api.answers import ErrorBody, PlainError
 from serve_app.api.schemas import REQUESTS
+from serve_app.api.tensor_request import InferenceRequest
 
 _REF = "#/components/schemas/{model}"
 HEADERS: tuple[dict[str, Any], ...] = (
@@ -51,7 +52,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    models: list[Any] = [(model, "validation") for model in (*REQUESTS, ErrorBody)]
+    models: list[Any] = [(model, "validation") for model in (*REQUESTS, InferenceRequest, ErrorBody, PlainError)]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():
         schemas.setdefault(name, schema)
