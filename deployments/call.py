@@ -43,7 +43,8 @@ class Timing:
 class Answer:
     """A model's answer to one request: one value per input, None where ``errors`` holds that index.
 
-    ``details``: what the engine says of itself, a classifier's ``labels`` for example.
+    ``details``: what the engine says of itself, a classifier's ``labels`` for example. ``remote``: no replica of ours
+    gave it but a remote provider's model of the same name.
     """
 
     values: Sequence[Any]
@@ -53,6 +54,7 @@ class Answer:
     truncated: Sequence[Mapping[str, int]] = ()
     timing: Timing = field(default_factory=Timing)
     details: Mapping[str, Any] = field(default_factory=dict)
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)

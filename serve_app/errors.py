@@ -11,6 +11,7 @@
         │   ├── UnknownStudent
         │   ├── UnknownVersion
         │   └── UnknownSkill
+        ├── RemoteFailed             the remote provider was asked, as the last resort, and failed
         ├── BodyTooLarge             more bytes than the limit
         └── UnsupportedMedia         not ``application/json``, or a compressed body
 
@@ -94,6 +95,18 @@ class BodyTooLarge(ServeError):
 
     def __str__(self) -> str:
         return f"The body is larger than {self.limit} bytes; send the items in several requests."
+
+
+class RemoteFailed(ServeError):
+    """The local model cannot answer and the remote provider, which was asked instead, failed. ``reason`` is our own
+    words: nothing of the provider's answer is in it."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model, self.reason = model, reason
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r} cannot answer here, and the remote provider did not either: {self.reason}."
 
 
 class UnsupportedMedia(ServeError):

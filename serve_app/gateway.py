@@ -20,6 +20,7 @@ from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.errors import SettingsError
 from serve_app.metrics import GatewayMetrics
+from serve_app.remote.fallback import remote_fallback
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
 
@@ -39,14 +40,16 @@ class Gateway:
         metrics = GatewayMetrics(replica)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
         self._fleet = ServeFleet({"skills": _row_hint}, _text_hint)
+        catalogue = Models(load_catalogue().models)
         self._services = Services(
             fleet=self._fleet,
-            catalogue=Models(load_catalogue().models),
+            catalogue=catalogue,
             state=State(url, metrics.state_error),
             settings=settings,
             keys=KeyRing(settings.keys_file),
             metrics=metrics,
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
+            remote=remote_fallback(settings, catalogue, metrics.remote_call),
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

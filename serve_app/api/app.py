@@ -115,6 +115,8 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
             yield
         finally:
             await services.shared_metrics.stop()
+            if services.remote is not None:
+                await services.remote.close()
             await services.state.close()
             services.access_log.stop()
 

@@ -34,7 +34,7 @@ class Row:
 
     def on(self, path: str) -> int:
         """The status on this path."""
-        return self.v1_status if self.v1_status and path.startswith(("/v1/", "/v2/")) else self.status
+        return self.v1_status if self.v1_status and (path.startswith("/v1/") or is_v2(path)) else self.status
 
 
 INVALID, MISSING, BROKEN, BUSY = "invalid_request_error", "not_found_error", "server_error", "unavailable_error"
@@ -65,6 +65,7 @@ TABLE: dict[type[BaseException], Row] = {
     ground.SourceUnavailable: Row(503, BUSY, "source_unavailable", retry_after_s=60),
     ground.StoreBusy: Row(503, BUSY, "store_busy", retry_after_s=5),
     middle.StateUnavailable: Row(503, BUSY, "state_unavailable", retry_after_s=2),
+    top.RemoteFailed: Row(502, "upstream_error", "remote_failed"),
     middle.DeadlineExceeded: Row(504, "timeout_error", "deadline_exceeded"),
     ground.MusterError: DEFECT,
 }

@@ -137,7 +137,7 @@ class OpenInference:
 
 def _told(answer: Answer) -> dict[str, Any]:
     """Who answered, as the protocol's parameters: text, numbers and truth values only."""
-    told: dict[str, Any] = {"revision": answer.revision, "fallback": False}
+    told: dict[str, Any] = {"revision": answer.revision, "fallback": answer.remote}
     if answer.truncated:
         told["truncated"] = orjson.dumps(list(answer.truncated)).decode()
     return told

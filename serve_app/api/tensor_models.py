@@ -11,8 +11,9 @@ from starlette.requests import Request
 from deployments.call import Answer
 from deployments.errors import EngineFault, InvalidInput
 from serve_app.api.bodies import validate
-from serve_app.api.calls import call_model, first_error
+from serve_app.api.calls import first_error
 from serve_app.api.embeddings import check_texts
+from serve_app.api.fallback import ask_model
 from serve_app.api.labelling import Floats, Labelled, Labelling, Texts
 from serve_app.api.names import Model, application_of, with_prefix
 from serve_app.api.schemas import Body, Truncate, ZeroShotRequest
@@ -97,7 +98,7 @@ class TextEmbedder(TextModel):
         texts = self._texts(asked, parameters.truncate)
         wanted = with_prefix(self._model, texts.texts, parameters.input_type)
         options = {"truncate": parameters.truncate}
-        answer = await call_model(self._services, request, self.application, wanted, options)
+        answer = await ask_model(self._services, request, self._model, wanted, options)
         if error := first_error(answer, texts.param):
             raise error
         return [_floats(self.outputs[0], answer.values, len(texts.texts))], answer
