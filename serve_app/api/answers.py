@@ -343,3 +343,70 @@ class InferenceAnswer(BaseModel):
     id: str | None = None
     parameters: dict[str, bool | float | str]
     outputs: list[OutputTensor]
+
+
+class LocalModel(BaseModel):
+    """A deployed model and whether it answers."""
+
+    model: str
+    state: Literal["ready", "loading", "not_pulled", "failed"]
+    reason: str | None
+
+
+class RoleCapability(BaseModel):
+    """Who would answer for a role now: models that are ready here, and those the remote provider may be asked for."""
+
+    state: Literal["ready", "unavailable"]
+    local: list[str]
+    remote: list[str]
+
+
+class SkillCapability(BaseModel):
+    """The skill graph."""
+
+    skill_types: list[str]
+    state: Literal["ready", "loading", "not_pulled", "failed"]
+    reason: str | None
+
+
+class RemoteCapability(BaseModel):
+    """One remote model. ``answers``, and its ``milliseconds`` or ``problem``: only when it was asked."""
+
+    model: str
+    task: str
+    breaker: Literal["closed", "open", "half_open"]
+    reason: str | None
+    retry_after_s: float
+    answers: bool | None = None
+    problem: str | None = None
+    milliseconds: float | None = None
+
+
+class RemoteCapabilities(BaseModel):
+    """The remote provider."""
+
+    configured: bool
+    models: list[RemoteCapability]
+
+
+class ReasoningCapability(BaseModel):
+    """Who writes the assessments' words."""
+
+    provider: Literal["template", "llm"]
+
+
+class StoreCapability(BaseModel):
+    """Redis, which holds what is stored."""
+
+    state: Literal["ready", "unavailable", "not_configured"]
+
+
+class Capabilities(BaseModel):
+    """What this deployment can do now. ``tasks``: deployed models by task."""
+
+    tasks: dict[str, list[LocalModel]]
+    roles: dict[str, RoleCapability]
+    skills: SkillCapability
+    remote: RemoteCapabilities
+    reasoning: ReasoningCapability
+    store: StoreCapability

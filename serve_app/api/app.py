@@ -15,6 +15,7 @@ from starlette.responses import Response
 from deployments.errors import InvalidInput
 from serve_app.api import openapi
 from serve_app.api.bodies import refuse
+from serve_app.api.capabilities import CapabilityRoutes
 from serve_app.api.classify import LabelRoutes
 from serve_app.api.docs_page import docs_page
 from serve_app.api.embeddings import Embeddings
@@ -70,7 +71,7 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         exception_handlers={HTTPException: _answer, RequestValidationError: _answer},
     )
     # The hot route first: routes are tried in order.
-    for routes in (Embeddings, LabelRoutes, Skills, Students, Records, ModelRoutes):
+    for routes in (Embeddings, LabelRoutes, Skills, Students, Records, ModelRoutes, CapabilityRoutes):
         routes(services).mount(app)
     OpenInference(services, app.version).mount(app)
     HealthRoutes(services, app.version).mount(app)

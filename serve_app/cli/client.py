@@ -54,6 +54,6 @@ def local_url() -> str:
 def _message(error: urllib.error.HTTPError) -> str:
     try:
         body = json.load(error)["error"]
-        return f"{error.code}: {body['message']}"
+        return f"{error.code}: {body if isinstance(body, str) else body['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{error.code}: {error.reason}"
