@@ -34,7 +34,7 @@ async def ask_model(
         if not remote.offers(model, options):
             raise
         if not remote.willing(model):
-            raise _both(remote, model, local) from local
+            raise _both(remote, model, local) from None
         deadline = exchange_of(request).deadline
         return await while_connected(request.receive, remote.ask(model, inputs, options, deadline))
 
