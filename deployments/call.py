@@ -49,6 +49,7 @@ class Answer:
     """A model's answer to one request: one value per input, None where ``errors`` holds that index.
 
     ``details``: what the engine says of itself, a classifier's ``labels`` for example. ``hits``: values from the cache.
+    ``remote``: no replica of ours gave it but a remote provider's model of the same name.
     """
 
     values: Sequence[Any]
@@ -59,6 +60,7 @@ class Answer:
     timing: Timing = field(default_factory=Timing)
     details: Mapping[str, Any] = field(default_factory=dict)
     hits: int = 0
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)

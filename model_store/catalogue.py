@@ -15,7 +15,9 @@ from model_store.errors import CatalogueError, UnknownModel
 from model_store.settings import load_settings
 
 ROLES = ("embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize")
-RESERVED_KEYS = frozenset({*ROLES, "gateway", "skills"})
+SKILL_KEYS = ("empathy", "problem_solving", "self_regulation", "resilience")
+"""What the skill models are called where they stand beside the others, on `/v2`."""
+RESERVED_KEYS = frozenset({*ROLES, *SKILL_KEYS, "gateway", "skills"})
 CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
 
 BY_SIMILARITY = frozenset({"emotion", "sentiment", "zero-shot"})

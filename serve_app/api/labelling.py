@@ -10,8 +10,9 @@ from starlette.requests import Request
 from deployments import label_sets, label_similarity
 from deployments.call import Answer
 from deployments.errors import EngineFault, InvalidInput
-from serve_app.api.calls import call_model, first_error
-from serve_app.api.names import Model, application_of, with_prefix
+from serve_app.api.calls import first_error
+from serve_app.api.fallback import ask_model
+from serve_app.api.names import Model, with_prefix
 from serve_app.api.services import Services
 
 Floats = NDArray[np.float32]
@@ -19,16 +20,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts as the client sent them. ``single``: as one string, which errors name ``input``."""
+    """Texts as the client sent them in the field ``name``. ``single``: as one string."""
 
     texts: Sequence[str]
     truncate: str
     single: bool
+    name: str = "input"
 
     @property
     def param(self) -> str:
         """What errors call an input; ``{}`` is its index."""
-        return "input" if self.single else "input[{}]"
+        return self.name if self.single else f"{self.name}[{{}}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Labelling:
     async def _call(
         self, request: Request, model: Model, items: Sequence[object], options: dict[str, str], param: str | None
     ) -> Answer:
-        answer = await call_model(self._services, request, application_of(model), items, options)
+        answer = await ask_model(self._services, request, model, items, options)
         if param is not None and (error := first_error(answer, param)):
             raise error
         return answer

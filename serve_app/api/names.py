@@ -37,6 +37,8 @@ class Model(Protocol):
     def prefixes(self) -> Prefixes | None: ...
     @property
     def summary_prefix(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
 
 
 def application_of(model: Model) -> str:
@@ -74,6 +76,10 @@ class Models:
     def is_role(self, name: str) -> bool:
         """Whether ``name`` is a role and no model's own name."""
         return name in ROLES and self._named(name) is None
+
+    def with_key(self, key: str) -> Model:
+        """The model of exactly this key, no role and no id. Raises ``UnknownModel``."""
+        return self._required(self._keys.get(key), key)
 
     def find(self, name: str) -> Model:
         """The model of this name, or the first choice for this role. Raises ``UnknownModel``."""
