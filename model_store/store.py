@@ -40,13 +40,14 @@ _STAGING, _PULL, _REPLACED, _USED = ".staging-", ".pull-", ".replaced-", ".used-
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A verified model on disk; ``artefact`` is None for a family that is not converted."""
+    """A verified model on disk; ``artefact`` is None for a family that is not converted. ``heads``: light heads on it."""
 
     key: str
     id: str
     revision: str
     folder: Path
     artefact: Artefact | None
+    heads: tuple[ModelSpec, ...] = ()
 
     @property
     def files(self) -> Path:
@@ -172,7 +173,8 @@ class ModelStore:
         folder = self.path(key)
         manifest = self._manifest(folder, key)
         verify_folder(folder, manifest).require()
-        return StoredModel(key, manifest.id, manifest.revision, folder, manifest.artefact)
+        heads = self._known().heads_of(key)
+        return StoredModel(key, manifest.id, manifest.revision, folder, manifest.artefact, heads)
 
     def ls(self) -> list[str]:
         """Keys of the adopted models, sorted."""
@@ -210,11 +212,14 @@ class ModelStore:
     def _manifest(self, folder: Path, key: str) -> Manifest:
         """A manifest rewritten together with a file still differs from the lock that ships with Muster."""
         manifest = Manifest.read(folder, key)
-        self._catalogue = self._catalogue or load_catalogue()
-        for spec in self._catalogue.models:
+        for spec in self._known().models:
             if spec.key == key and spec.revision == manifest.revision and not matches(manifest, spec):
                 raise TamperedModel(key, MANIFEST, "it is not what the catalogue says")
         return manifest
+
+    def _known(self) -> Catalogue:
+        self._catalogue = self._catalogue or load_catalogue()
+        return self._catalogue
 
     @contextmanager
     def changing(self) -> Iterator[None]:
