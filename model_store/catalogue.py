@@ -97,7 +97,7 @@ class ModelSpec(_Frozen):
     revision: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|unpinned)$")]
     licence: str
     parameters: int = Field(gt=0)
-    download_mb: int = Field(gt=0)
+    download_mb: int = Field(ge=0)
     dimensions: int | None = Field(default=None, gt=0)
     prefixes: Prefixes | None = None
     labels: tuple[str, ...] = ()
@@ -116,6 +116,8 @@ class ModelSpec(_Frozen):
             raise ValueError("heads, and nothing else, come with Muster")
         if self.head_of and (self.task != "classification" or not self.labels or len(self.files) != 1):
             raise ValueError("a head is a classifier of one file, and the catalogue has its labels")
+        if self.head_of and not next(iter(self.files.values())).startswith(self.revision):
+            raise ValueError("a head's revision is the beginning of its file's sha256")
         if isinstance(self.source, HubSource):
             return self
         if not self.files or self.revision == "unpinned":

@@ -8,6 +8,11 @@ from model_store.sources import source_of
 from model_store.verify import Verification
 
 
+def head_address(key: str, revision: str) -> str:
+    """How a call names the head it wants. With the revision, so that a kept answer of another is never taken for it."""
+    return f"{key}@{revision}"
+
+
 def read_head(spec: ModelSpec) -> bytes:
     """The head's safetensors file. Raises ``TamperedModel``, ``SourceUnavailable``."""
     ((name, sha256),) = spec.files.items()

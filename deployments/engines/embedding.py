@@ -26,14 +26,14 @@ class Embedding(TextTask):
         self._light = light
 
     def prepare(self, inputs: Sequence[Any], options: dict[str, Any]) -> list[Prepared | Exception]:
-        """Option ``head``: the key of a light head, whose probabilities (labels,) are the answer."""
+        """Option ``head``: the address of a light head, whose probabilities (labels,) are the answer."""
         items = super().prepare(inputs, options)
-        key = options.get("head")
-        if key is None:
+        address = options.get("head")
+        if address is None:
             return items
-        if key not in self._light:
-            return [ModelNotReady(key, "its file is missing or damaged")] * len(items)
-        head = self._light[key]
+        head = self._light.get(address)
+        if head is None:
+            return [ModelNotReady(address, "its file is missing or damaged")] * len(items)
         return [replace(item, finish=head) if isinstance(item, Prepared) else item for item in items]
 
     def answers(self, items: Sequence[Prepared], rows: Rows) -> list[Floats]:

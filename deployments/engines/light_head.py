@@ -14,7 +14,7 @@ from deployments.engines.pooling import Floats
 from deployments.errors import EngineFault
 from model_store.catalogue import ModelSpec
 from model_store.errors import MusterError
-from model_store.light_heads import read_head
+from model_store.light_heads import head_address, read_head
 
 logger = logging.getLogger("ray.serve.muster")
 
@@ -52,14 +52,14 @@ class LightHead:
 
 
 def load_heads(specs: Sequence[ModelSpec], dimensions: int) -> Mapping[str, LightHead]:
-    """The heads on a model with embeddings of ``dimensions``, by key.
+    """The heads on a model with embeddings of ``dimensions``, by address.
 
     One that is damaged is left out and logged: its base model answers without it.
     """
     heads = {}
     for spec in specs:
         try:
-            heads[spec.key] = _load(spec, dimensions)
+            heads[head_address(spec.key, spec.revision)] = _load(spec, dimensions)
         except MusterError as error:
             logger.error("The head %s does not serve: %s", spec.key, error)
     return heads

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from deployments import label_sets, label_similarity
 from deployments.call import Answer
 from deployments.errors import EngineFault, InvalidInput
+from model_store.light_heads import head_address
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.names import Model, application_of, is_head, with_prefix
 from serve_app.api.services import Services
@@ -112,7 +113,8 @@ class Labelling:
         options = {"truncate": asked.truncate}
         if not is_head(model):
             return await self._call(request, model, asked.texts, options, asked.param)
-        answer = await self._call(request, model, asked.texts, {**options, "head": model.key}, asked.param)
+        head = head_address(model.key, model.revision)
+        answer = await self._call(request, model, asked.texts, options | {"head": head}, asked.param)
         revision = f"{answer.revision}+{model.revision[:HEAD_DIGITS]}"
         return replace(answer, revision=revision, details={"labels": model.labels})
 

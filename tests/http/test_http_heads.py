@@ -21,7 +21,7 @@ async def test_a_heads_exact_name_answers_in_its_labels(client, fleet):
     ]
     assert (body["model"], body["revision"], body["fallback"]) == ("feels", REVISION, False)
     application, texts, options, _ = fleet.calls[-1]
-    assert (application, texts, options) == ("minilm", ["a text"], {"truncate": "window", "head": "feels"})
+    assert (application, texts, options) == ("minilm", ["a text"], {"truncate": "window", "head": f"feels@{'f' * 40}"})
 
 
 async def test_a_head_plays_a_role_and_leans_no_way_where_it_is_ambiguous(fleet, open_client):
