@@ -1,7 +1,7 @@
 """How a model comes to labels for texts: by its own head, by entailment, or by the likeness of texts and labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,16 @@ from starlette.requests import Request
 from deployments import label_sets, label_similarity
 from deployments.call import Answer
 from deployments.errors import EngineFault, InvalidInput
+from model_store.light_heads import head_address
 from serve_app.api.calls import first_error
 from serve_app.api.fallback import ask_model
-from serve_app.api.names import Model, with_prefix
+from serve_app.api.names import Model, is_head, with_prefix
 from serve_app.api.services import Services
 
 Floats = NDArray[np.float32]
+
+HEAD_DIGITS = 12
+"""Of a light head's digest, in the revision of its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Labelling:
 
     async def by_head(self, request: Request, model: Model, role: str | None, asked: Texts) -> Labelled:
         """A classifier's own labels, or those of ``role``. Raises the first text's error."""
-        answer = await self._call(request, model, asked.texts, {"truncate": asked.truncate}, asked.param)
+        answer = await self._classified(request, model, asked)
         labels, scores = answer.details.get("labels", ()), _matrix(answer, len(asked.texts))
         if scores.shape[1] != len(labels):
             raise EngineFault(f"{model.key} has {len(labels)} labels and gave {scores.shape[1]} scores.")
@@ -105,6 +109,16 @@ class Labelling:
         if scores.shape[1] != len(labels):
             raise EngineFault(f"{model.key} was asked for {len(labels)} labels and gave {scores.shape[1]}.")
         return Labelled(labels, scores, answer)
+
+    async def _classified(self, request: Request, model: Model, asked: Texts) -> Answer:
+        """With the model's ``labels`` among the details. A head's revision is that of both, ``<base>+<head>``."""
+        options = {"truncate": asked.truncate}
+        if not is_head(model):
+            return await self._call(request, model, asked.texts, options, asked.param)
+        head = head_address(model.key, model.revision)
+        answer = await self._call(request, model, asked.texts, options | {"head": head}, asked.param)
+        revision = f"{answer.revision}+{model.revision[:HEAD_DIGITS]}"
+        return replace(answer, revision=revision, details={"labels": model.labels})
 
     async def _embedded(
         self, request: Request, model: Model, asked: Texts, extra: Sequence[str], extra_param: str

@@ -26,6 +26,8 @@ class Model(Protocol):
     @property
     def licence(self) -> str: ...
     @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
     def dimensions(self) -> int | None: ...
     @property
     def limits(self) -> BaseModel: ...
@@ -37,13 +39,16 @@ class Model(Protocol):
     def prefixes(self) -> Prefixes | None: ...
     @property
     def summary_prefix(self) -> str: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
 
 
 def application_of(model: Model) -> str:
     """The Serve application that answers for the model: its own, or its base model's."""
     return getattr(model, "head_of", None) or model.key
+
+
+def is_head(model: Model) -> bool:
+    """Whether the model is a light head, computed by its base model's application."""
+    return application_of(model) != model.key
 
 
 def with_prefix(model: Model, texts: Sequence[str], input_type: str | None) -> Sequence[str]:
@@ -95,7 +100,9 @@ class Models:
         players = [self._keys[self.planned[name]]] if name in self.planned else self._with_role(name)
         if name == "embedding":
             return (self._required(next(iter(players), None), name),)
-        keys = dict.fromkeys(key for player in players for key in (player.key, *player.fallback))
+        # All that have the role go before anybody who only stands in.
+        stand_ins = (key for player in players for key in player.fallback)
+        keys = dict.fromkeys([*(player.key for player in players), *stand_ins])
         chain = [self._keys[key] for key in keys if key in self._keys]
         if name in BY_SIMILARITY and (base := self._embedding()) not in chain:
             chain += [base] if base else []
