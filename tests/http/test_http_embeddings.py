@@ -107,6 +107,7 @@ async def test_models_are_listed_with_their_state(client, fleet):
         ("minilm", "ready"),
         ("moods", "not_pulled"),
         ("entails", "not_pulled"),
+        ("feels", "ready"),
         ("talker", "not_pulled"),
         ("murmur", "not_pulled"),
         ("digest", "not_pulled"),
