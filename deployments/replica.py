@@ -15,6 +15,8 @@ from deployments.engines.packed_encoder import BUDGETS
 from deployments.hosted import HostedReplica
 from deployments.memory import require_room
 from deployments.settings import load_settings
+from model_store.errors import GateClosed
+from model_store.gate import Precision
 from model_store.settings import load_settings as load_store_settings
 from model_store.signing import require_signature
 from model_store.store import ModelStore
@@ -34,11 +36,13 @@ def _policy(device: Device) -> BatchPolicy:
     return BatchPolicy(budget=load_settings().token_budget)
 
 
-def _load(key: str, device: Device) -> tuple[Engine, str]:
+def _load(key: str, device: Device, precision: Precision) -> tuple[Engine, str]:
     """The warm engine and its task."""
+    if precision == "int8" and device.kind == "cuda":
+        raise GateClosed(key, "no 8-bit backend on GPU; serve it there with precision: fp32")
     wanted = load_store_settings()
     store = ModelStore(wanted.store_dir)
-    stored = store.open(key)
+    stored = store.open(key, precision)
     if wanted.signing_key is not None:
         require_signature(stored.folder, key, wanted.signing_key)
     require_room(stored, device)
@@ -54,11 +58,12 @@ def _input(task: str, text: str) -> Any:
 
 
 class ModelReplica(HostedReplica):
-    """One replica of a text model. Fails to start, with the reason, when its files are not what the lock says."""
+    """One replica of a text model. Fails to start, with the reason, when its files are not what the lock says, or when it
+    is to serve in 8 bits and its accuracy gate did not pass on such a machine."""
 
-    async def __init__(self, key: str) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, key: str, precision: Precision = "fp32") -> None:  # type: ignore[misc]  # Serve awaits it
         device = await asyncio.to_thread(choose_device, key, _gpu_share())
-        engine, task = await asyncio.to_thread(_load, key, device)
+        engine, task = await asyncio.to_thread(_load, key, device, precision)
         policy = _policy(device)
         # Distinct texts, because equal ones are computed once.
         texts = [f"Text number {n} of a dozen tokens or so, for one full batch." for n in range(policy.budget // 12)]

@@ -80,6 +80,7 @@ class ModelSpec(_Frozen):
 
     ``family``: its architecture, the ``model_type`` that its ``config.json`` must have. ``parameters``: weights, count.
     ``download_mb``: megabytes to expect; a pull shows the true figure first. ``labels``: classes in the model's order.
+    ``summary_prefix``: what it wants written before a text that it shall summarise.
     ``fallback``: keys of simpler models that may answer for its roles, in order. ``licence``: SPDX where there is one.
     """
 
@@ -94,6 +95,7 @@ class ModelSpec(_Frozen):
     download_mb: int = Field(gt=0)
     dimensions: int | None = Field(default=None, gt=0)
     prefixes: Prefixes | None = None
+    summary_prefix: str = ""
     labels: tuple[str, ...] = ()
     limits: Limits
     roles: tuple[Role, ...] = ()

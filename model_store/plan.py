@@ -6,10 +6,12 @@ all others: a model that is only pencilled in never takes their place.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model_store.catalogue import Catalogue, ModelSpec
+from model_store.eight_bit import NOTHING_KNOWN, Known, Request, measured_in_8_bits, precision_of
 from model_store.footprint import NOTHING_MEASURED, Device, Measured, memory_mb, too_slow
+from model_store.gate import Precision
 from model_store.machine import Machine, Tier, tier
 from model_store.room import FLEET_CPUS, REPLICA_CPUS, Room, Slot
 from model_store.tiers import Wanted, wanted_models
@@ -33,6 +35,7 @@ class Placement:
 
     ``measured``: whether ``memory_mb`` comes from a measurement, otherwise from the number of parameters.
     ``gpus``: for each replica up to the maximum, the GPU with room for it; empty on the CPU. ``num_cpus`` is placement.
+    ``why_fp32``: why it does not run in 8 bits although these were asked for; empty otherwise.
     """
 
     key: str
@@ -45,6 +48,8 @@ class Placement:
     num_cpus: float
     min_replicas: int
     max_replicas: int
+    precision: Precision = "fp32"
+    why_fp32: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,14 +91,17 @@ def make_plan(
     measured: Measured = NOTHING_MEASURED,
     tier_override: Tier | None = None,
     only: Iterable[str] = (),
+    precision: Request = "fp32",
+    eight_bit: Known = NOTHING_KNOWN,
 ) -> Plan:
-    """Fill ``machine``. ``engines``: tasks that can be served; ``only``: keys (no fallback for these) and roles.
+    """Fill ``machine``. ``engines``: tasks that can be served; ``only``: keys (no fallback for these) and roles;
+    ``eight_bit``: what is known of 8-bit graphs on it.
 
     Raises ``UnknownModel`` for a name in ``only`` that is neither.
     """
     chosen = tier_override or tier(machine)
     wanted = wanted_models(catalogue, chosen, tuple(only))
-    packing = _Packing(machine, engines, measured)
+    packing = _Packing(machine, engines, measured_in_8_bits(catalogue, measured, precision, eight_bit))
     for each in sorted(wanted, key=packing.urgency):
         packing.place(each)
     packing.grow()
@@ -102,7 +110,11 @@ def make_plan(
         machine,
         chosen,
         tuple(sorted(packing.choices, key=lambda choice: order.index(choice.role))),
-        packing.placements(),
+        tuple(
+            _in_precision(placement, *precision_of(spec, placement.device, precision, eight_bit))
+            for placement in packing.placements()
+            for spec in [catalogue.resolve(placement.key)]
+        ),
         tuple(sorted(packing.refusals, key=lambda refusal: order.index(refusal.role))),
     )
 
@@ -182,6 +194,10 @@ class _Packing:
     def _ready(self, role: str, spec: ModelSpec) -> bool:
         """Whether this release has an engine for the model and the model can play the role."""
         return spec.task in self._engines and (not role or spec.plays(role))
+
+
+def _in_precision(placement: Placement, precision: Precision, why_fp32: str) -> Placement:
+    return replace(placement, precision=precision, why_fp32=why_fp32)
 
 
 def _placement(key: str, slots: list[Slot], cpu_share: int, *, measured: bool) -> Placement:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.replica import ModelReplica
 from deployments.skills.graph import Fusion, Inference, Reasoning
+from model_store.gate import Precision
 from serve_app.gateway import Gateway
 
 
@@ -23,9 +24,13 @@ class _Args(BaseModel):
 
 
 class ModelArgs(_Args):
-    """``model``: a key of the catalogue; it is also the application's and the deployment's name."""
+    """``model``: a key of the catalogue; it is also the application's and the deployment's name.
+
+    ``precision``: int8 only starts where the model's accuracy gate passed (`muster models quantize`).
+    """
 
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Catalogue key.")]
+    precision: Precision = "fp32"
 
 
 class SkillArgs(_Args):
@@ -39,7 +44,7 @@ class GatewayArgs(_Args):
 def model(args: ModelArgs) -> Application:
     """A model application: one deployment that carries the model's own name."""
     args = ModelArgs.model_validate(args)
-    return _deployment(_internal(ModelReplica), args.model).bind(args.model)
+    return _deployment(_internal(ModelReplica), args.model).bind(args.model, args.precision)
 
 
 def skills(args: SkillArgs) -> Application:

@@ -78,6 +78,9 @@ def warnings(plan: Plan) -> list[str]:
             "The GPUs differ in size, and Ray does not know it: a replica may land on a smaller one than planned. "
             "Hide the smaller ones with CUDA_VISIBLE_DEVICES."
         )
+    found += [
+        f"{placement.key} runs in fp32: {placement.why_fp32}." for placement in plan.placements if placement.why_fp32
+    ]
     if plan.choices and not plan.deployed:
         found.append("This release can serve none of these models.")
     return found
@@ -118,7 +121,7 @@ def _application(placement: Placement, import_path: str, pattern: Mapping[str, A
         "name": placement.key,
         "route_prefix": None,
         "import_path": import_path,
-        "args": {"model": placement.key},
+        "args": {"model": placement.key} | ({"precision": "int8"} if placement.precision == "int8" else {}),
         "deployments": [deployment],
     }
 

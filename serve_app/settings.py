@@ -55,6 +55,13 @@ class Settings(BaseSettings):
     remote_url: str = Field(
         "https://router.huggingface.co", description="The provider: Hugging Face's router, or its like."
     )
+    cache_bytes: int = Field(
+        64 * MIB, ge=0, le=64 * 1024 * MIB, description="Answers kept in the memory of one gateway process; 0: none."
+    )
+    cache_ttl_s: int = Field(3600, ge=1, le=30 * 86_400, description="Longest age of a kept answer.")
+    cache_slots: int = Field(
+        20_000, ge=0, le=10_000_000, description="Answers of up to 16 KiB kept in Redis for one tenant; 0: none."
+    )
     access_log: Path | None = Field(
         None, description="File of the access log. Unset: logs/access.log of the data folder."
     )

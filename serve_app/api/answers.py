@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.gate import Gate
+
 
 class ErrorDetail(BaseModel):
     """What went wrong. ``param`` is the path of the field, where there is one."""
@@ -110,7 +112,7 @@ class ModelCard(BaseModel):
     dimensions: int | None
     roles: list[str]
     plays: list[str]
-    accuracy_gate: Any = None
+    accuracy_gate: Gate | None = None
 
 
 class ModelList(BaseModel):

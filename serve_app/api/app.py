@@ -17,6 +17,7 @@ from serve_app.api import openapi
 from serve_app.api.bodies import refuse
 from serve_app.api.capabilities import CapabilityRoutes
 from serve_app.api.classify import LabelRoutes
+from serve_app.api.completions import Completions
 from serve_app.api.docs_page import docs_page
 from serve_app.api.embeddings import Embeddings
 from serve_app.api.errors import error_response
@@ -29,9 +30,11 @@ from serve_app.api.records import Records
 from serve_app.api.services import Services
 from serve_app.api.skills import Skills
 from serve_app.api.students import Students
+from serve_app.api.summaries import Summaries
 
 DESCRIPTION = (
-    "A team's own models on its own machines: text embeddings, and skill assessments with their evidence. "
+    "A team's own models on its own machines: embeddings, labels, generated text, and skill assessments with their "
+    "evidence. "
     "Every route takes the header X-Deadline-Ms (1 to 300000, default 30000): after that the answer is 504."
 )
 TAGS = [
@@ -71,7 +74,17 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         exception_handlers={HTTPException: _answer, RequestValidationError: _answer},
     )
     # The hot route first: routes are tried in order.
-    for routes in (Embeddings, LabelRoutes, Skills, Students, Records, ModelRoutes, CapabilityRoutes):
+    for routes in (
+        Embeddings,
+        LabelRoutes,
+        Completions,
+        Summaries,
+        Skills,
+        Students,
+        Records,
+        ModelRoutes,
+        CapabilityRoutes,
+    ):
         routes(services).mount(app)
     OpenInference(services, app.version).mount(app)
     HealthRoutes(services, app.version).mount(app)

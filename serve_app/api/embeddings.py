@@ -76,11 +76,20 @@ def check_model(model: Model, asked: EmbeddingRequest) -> None:
 def check_texts(texts: Sequence[str], longest: int, *, single: bool, name: str = "input") -> None:
     """Refuse NUL characters and texts too long to tokenise. Raises ``InvalidInput``."""
     for index, text in enumerate(texts):
-        if len(text) > longest or "\x00" in text:
-            param = name if single else f"{name}[{index}]"
-            if len(text) > longest:
-                raise ContextLengthExceeded(f"{param} has {len(text)} characters; at most {longest} are read.", param)
-            raise InvalidInput(f"{param} contains a NUL character (U+0000); remove it.", param)
+        check_text(text, longest, name if single else f"{name}[{index}]")
+
+
+def check_text(text: str, longest: int, param: str) -> None:
+    """Refuse one such text. Raises ``InvalidInput``."""
+    check_length(len(text), longest, param)
+    if "\x00" in text:
+        raise InvalidInput(f"{param} contains a NUL character (U+0000); remove it.", param)
+
+
+def check_length(characters: int, longest: int, param: str) -> None:
+    """Raises ``ContextLengthExceeded``."""
+    if characters > longest:
+        raise ContextLengthExceeded(f"{param} has {characters} characters; at most {longest} are read.", param)
 
 
 async def encode(answer: Answer, model: str, encoding: Encoding) -> bytes:

@@ -15,6 +15,7 @@ from serve_app.access_log import AccessLog
 from serve_app.admission import BodyBudget
 from serve_app.api.access import OPEN, admit
 from serve_app.api.errors import cause_of, describe_defect, error_response, row_for
+from serve_app.api.event_stream import event, is_event_stream
 from serve_app.api.exchange import Exchange, apply_headers, open_exchange
 from serve_app.auth import KeyRing
 from serve_app.errors import BodyTooLarge, UnsupportedMedia
@@ -63,13 +64,14 @@ class Intake:
 
 
 class Reply:
-    """A ``send`` that adds our headers and remembers how far the answer got."""
+    """A ``send`` that adds our headers and remembers how far the answer got. ``streams``: it is made of events."""
 
-    __slots__ = ("_headers", "_send", "status")
+    __slots__ = ("_headers", "_send", "done", "status", "streams")
 
     def __init__(self, send: Send, request_id: str | None) -> None:
         self._send = send
         self.status = 0
+        self.done = self.streams = False
         self._headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
         if request_id is not None:
             self._headers.append((b"x-request-id", request_id.encode()))
@@ -77,7 +79,10 @@ class Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.streams = is_event_stream(message)
             message["headers"] = [*message.get("headers", ()), *self._headers]
+        else:
+            self.done = not message.get("more_body")
         await self._send(message)
 
 
@@ -123,7 +128,7 @@ class Envelope:
         finally:
             if release:
                 release()
-            self._account(scope, exchange, reply.status or CLIENT_LEFT)
+            self._account(scope, exchange, reply.status if reply.done else CLIENT_LEFT)
 
     async def _within_deadline(self, exchange: Exchange, scope: Scope, receive: Receive, reply: Reply) -> None:
         try:
@@ -141,10 +146,13 @@ class Envelope:
             self._metrics.refused(row.code)
         if response.status_code == 500:
             _log.error("request %s failed: %s", exchange.request_id, describe_defect(error))
-        if reply.status:
+        if not reply.status:
+            await response(scope, receive, reply)
+        elif not reply.streams:
             # Half an answer is out: only a broken connection tells the client that the rest will not come.
             raise ConnectionAbortedError("the answer broke off") from None
-        await response(scope, receive, reply)
+        elif row.status != CLIENT_LEFT:
+            await reply({"type": "http.response.body", "body": event(bytes(response.body))})
 
     def _account(self, scope: Scope, exchange: Exchange, status: int) -> None:
         seconds = time.monotonic() - exchange.started

@@ -1,6 +1,8 @@
 """What the HTTP layer is given: everything it needs, nothing it makes itself."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from deployments.call import Fleet
 from deployments.state import State
@@ -14,7 +16,7 @@ from serve_app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The application's dependencies."""
+    """The application's dependencies. ``gate``: what was measured of a model in 8 bits, by key; None where nothing was."""
 
     fleet: Fleet
     catalogue: Models
@@ -24,6 +26,7 @@ class Services:
     metrics: GatewayMetrics
     access_log: AccessLog
     remote: RemoteFallback | None = None
+    gate: Callable[[str], Mapping[str, Any] | None] = lambda key: None
     shared_metrics: SharedMetrics = field(init=False)
 
     def __post_init__(self) -> None:

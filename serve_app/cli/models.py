@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serve_app.cli import keep, prove, pull
+from serve_app.cli import keep, prove, pull, quantize
 from serve_app.cli.output import DAMAGED, emit, say, table
 from serve_app.cli.serving import JSON
 
@@ -18,6 +18,7 @@ app = typer.Typer(help="Models in the store.", no_args_is_help=True, rich_markup
 pull.register(app)
 keep.register(app)
 prove.register(app)
+quantize.register(app)
 Keys = Annotated[list[str] | None, typer.Argument(help="Catalogue keys; all in the store when none is given.")]
 
 

@@ -18,6 +18,7 @@ import uvicorn
 
 from deployments.call import Answer, ModelState, Timing
 from deployments.errors import InvalidInput
+from deployments.generation import Delta, GenerationRequest
 from deployments.skills.features import FeatureSet, vector_names
 from deployments.state import State
 from model_store.catalogue import Limits
@@ -74,6 +75,29 @@ ENTAILS = SimpleNamespace(
 )
 
 
+def speaker(key, task, roles, fallback=(), summary_prefix=""):
+    """A model that generates text."""
+    return SimpleNamespace(
+        key=key,
+        id=f"org/{key.capitalize()}",
+        task=task,
+        revision="c" * 40,
+        licence="mit",
+        dimensions=None,
+        limits=Limits(max_tokens=64),
+        roles=roles,
+        fallback=fallback,
+        prefixes=None,
+        summary_prefix=summary_prefix,
+    )
+
+
+TALKER = speaker("talker", "generation", ("chat",), ("murmur",))
+MURMUR = speaker("murmur", "generation", ())
+DIGEST = speaker("digest", "seq2seq", ("summarize",), ("brief",))
+BRIEF = speaker("brief", "seq2seq", (), summary_prefix="summarize: ")
+
+
 def vector(text: str) -> np.ndarray:
     """A text's vector: the same on every run, different for every text."""
     seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
@@ -89,6 +113,16 @@ def _entail(item, options):
     """The more words of the label are in the text, the likelier."""
     found = np.float32([1 + 8 * (label in item["text"]) for label in item["labels"]])
     return found / 9 if item["multi_label"] else found / found.sum()
+
+
+def spoken(request: GenerationRequest) -> list[Delta]:
+    """The last words of the prompt, one a delta; the first delta is empty, as of a model that has just read."""
+    text = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
+    words = text.split()[: request.max_tokens]
+    finish = "stop" if len(words) == len(text.split()) else "length"
+    deltas = [Delta("", len(text), 0, revision="f" * 40)]
+    deltas += [Delta(word + " ", len(text), count, revision="f" * 40) for count, word in enumerate(words, 1)]
+    return [*deltas, Delta("", len(text), len(words), finish, revision="f" * 40)]
 
 
 def skill_object(skill: str, row: FeatureSet) -> dict:
@@ -141,6 +175,11 @@ class FakeFleet:
         self.down: dict[str, Exception] = {}
         self.moods = {"joy": 0.7, "anger": 0.2, "neutral": 0.1}
         self.known = {name: ModelState("ready", None, 1) for name in ("minilm", "skills")}
+        self.deltas: list[Delta] | None = None
+        self.breaks: dict[int, Exception] = {}
+        self.pause_s = 0.0
+        self.streams: list = []
+        self.open = 0
 
     async def call(self, application, inputs, options, context):
         self.calls.append((application, list(inputs), dict(options), context))
@@ -158,6 +197,21 @@ class FakeFleet:
         costs = [len(item.split()) + 2 if isinstance(item, str) else 1 for item in inputs]
         details = {"labels": list(self.moods)} if application == "moods" else {}
         return Answer(values, costs, "r" * 40, dict(self.errors), self.truncated, Timing(1.0, 2.0, 3.0), details)
+
+    async def stream(self, application, request, context):
+        """The prompt's words come back, or ``deltas``; before the delta of an index in ``breaks`` it fails."""
+        self.streams.append((application, request, context))
+        self.open += 1
+        try:
+            if error := self.down.get(application, self.error):
+                raise error
+            for index, delta in enumerate(self.deltas or spoken(request)):
+                await asyncio.sleep(self.pause_s)
+                if index in self.breaks:
+                    raise self.breaks[index]
+                yield delta
+        finally:
+            self.open -= 1
 
     async def states(self):
         return self.known
@@ -228,7 +282,7 @@ def build_services(
 ) -> Services:
     """Services around a fake fleet. ``remote_models`` may be asked of a fake provider at ``remote_url``."""
     metrics = GatewayMetrics(replica)
-    catalogue = Models((MINILM, MOODS, ENTAILS), planned)
+    catalogue = Models((MINILM, MOODS, ENTAILS, TALKER, MURMUR, DIGEST, BRIEF), planned)
     if "remote_models" in settings:
         settings["remote_token"] = TOKEN
     known = Settings(keys_file=keys, **settings)
