@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from deployments.call import ModelState
 from deployments.errors import StateUnavailable
+from deployments.generation import GenerationRequest, Turn
 from deployments.skills.features import SKILLS
 from model_store.catalogue import ROLES
 from model_store.errors import UnknownModel
@@ -113,7 +114,12 @@ class CapabilityRoutes:
         """Whether the provider answers for this model, asked now."""
         remote, started = self._services.remote, time.monotonic()
         assert remote is not None
-        work = remote.ask(model, [PROBE_INPUTS.get(model.task, PROBE)], {}, exchange_of(request).deadline)
+        deadline = exchange_of(request).deadline
+        work: Coroutine[Any, Any, Any]
+        if model.task == "generation":
+            work = remote.chat(model, GenerationRequest((Turn("user", PROBE),), max_tokens=1), deadline)
+        else:
+            work = remote.ask(model, [PROBE_INPUTS.get(model.task, PROBE)], {}, deadline)
         try:
             await while_connected(request.receive, work)
         except RemoteFailed as error:

@@ -34,12 +34,12 @@ async def ask_model(
         if not remote.offers(model, options):
             raise
         if not remote.willing(model):
-            raise _both(remote, model, local) from None
+            raise resting(remote, model, local) from None
         deadline = exchange_of(request).deadline
         return await while_connected(request.receive, remote.ask(model, inputs, options, deadline))
 
 
-def _both(remote: RemoteFallback, model: Model, local: Exception) -> Exception:
+def resting(remote: RemoteFallback, model: Model, local: Exception) -> Exception:
     """The local error, and why nobody asked the provider."""
     if not isinstance(local, ModelNotReady):
         return local

@@ -1,23 +1,26 @@
 """Models that a remote provider may answer for while the local ones cannot: the same model there, or nobody."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from deployments.call import Answer
+from deployments.generation import Delta, GenerationRequest
 from model_store.errors import UnknownModel
 from serve_app.api.names import Model, Models
 from serve_app.errors import RemoteFailed, SettingsError
 from serve_app.remote.breaker import Breaker
 from serve_app.remote.provider import Meaning, Provider, ProviderFailed
-from serve_app.remote.tasks import TASKS, BadAnswer, Floats, Task
+from serve_app.remote.tasks import CHAT, TASKS, BadAnswer, Floats, Task
 from serve_app.settings import Settings
 
 REVISION = "remote"
 """What an answer says in the place of a revision: which one the provider serves is not known."""
 REQUESTS_AT_ONCE = 4
+T = TypeVar("T")
 Count = Callable[[str, str], None]
 
 
@@ -41,7 +44,8 @@ class RemoteFallback:
 
     def offers(self, model: Model, options: Mapping[str, Any]) -> bool:
         """Whether what is asked for can be had there: the provider cuts no windows."""
-        return options.get("truncate", "error") in TASKS[model.task].truncations
+        task = CHAT if model.task == "generation" else TASKS[model.task]
+        return options.get("truncate", "error") in task.truncations
 
     def willing(self, model: Model) -> bool:
         """Whether the model is configured and its breaker lets a request through."""
@@ -49,11 +53,27 @@ class RemoteFallback:
 
     async def ask(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any], deadline: float) -> Answer:
         """The provider's answer, ``remote`` set. ``deadline``: monotonic. Raises ``RemoteFailed``."""
+        rows, labels = await self._guarded(model, self._rows(model, inputs, options, deadline))
+        details = {"labels": list(labels)} if labels else {}
+        return Answer(list(rows), [0] * len(inputs), REVISION, details=details, remote=True)
+
+    async def chat(self, model: Model, wanted: GenerationRequest, deadline: float) -> Delta:
+        """A chat's next message as one delta. ``deadline``: monotonic. Raises ``RemoteFailed``."""
+
+        async def message() -> Delta:
+            answer = await self._provider.post(CHAT.path, CHAT.body(model, wanted), deadline)
+            return replace(CHAT.delta(answer), revision=REVISION)
+
+        return await self._guarded(model, message())
+
+    async def _guarded(self, model: Model, work: Coroutine[Any, Any, T]) -> T:
+        """The work's result; counted, and the breaker learns. Raises ``RemoteFailed``."""
         breaker = self._breakers[model.key]
         if not breaker.admit():
+            work.close()
             raise RemoteFailed(model.key, breaker.reason or "it is being tried by another request")
         try:
-            rows, labels = await self._rows(model, inputs, options, deadline)
+            result = await work
         except ProviderFailed as failure:
             self._count(model.key, failure.meaning.outcome)
             self._learn(breaker, failure.meaning)
@@ -67,8 +87,7 @@ class RemoteFallback:
             raise
         self._count(model.key, "ok")
         breaker.succeed()
-        details = {"labels": list(labels)} if labels else {}
-        return Answer(list(rows), [0] * len(inputs), REVISION, details=details, remote=True)
+        return result
 
     async def _rows(
         self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any], deadline: float
@@ -113,7 +132,7 @@ def _model(catalogue: Models, key: str) -> Model:
         model = catalogue.with_key(key)
     except UnknownModel as error:
         raise SettingsError(f"remote_models: {error}") from None
-    if model.task not in TASKS or "/" not in model.id:
+    if model.task not in (*TASKS, "generation") or "/" not in model.id:
         raise SettingsError(f"remote_models: {key} cannot be asked for remotely (its task is {model.task}).")
     return model
 

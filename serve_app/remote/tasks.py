@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.generation import Delta, GenerationRequest, Turn
+
 Floats = NDArray[np.float32]
 TEXTS_AT_ONCE = 32
 MOST_LABELS = 1000
@@ -104,6 +106,39 @@ class ZeroShot(Classification):
         return _in_order(_scores(answer), tuple(inputs[0]["labels"]))
 
 
+class Chat:
+    """A chat's next message, whole: the router's OpenAI route."""
+
+    path = "/v1/chat/completions"
+    truncations: Mapping[str, Mapping[str, Any]] = {"error": {}}
+
+    @staticmethod
+    def body(model: RemoteModel, wanted: GenerationRequest) -> dict[str, Any]:
+        turns = [{"role": turn.role, "content": turn.content} for turn in wanted.prompt if isinstance(turn, Turn)]
+        asked = {"max_tokens": wanted.max_tokens, "seed": wanted.seed, "stop": list(wanted.stop) or None}
+        always = {"temperature": wanted.temperature, "top_p": wanted.top_p}
+        penalties = {
+            "frequency_penalty": wanted.frequency_penalty or None,
+            "presence_penalty": wanted.presence_penalty or None,
+        }
+        optional = {name: value for name, value in {**asked, **penalties}.items() if value is not None}
+        return {"model": model.id, "messages": turns, **always, **optional}
+
+    @staticmethod
+    def delta(answer: Any) -> Delta:
+        """The message as one delta, without a revision. Raises ``BadAnswer``."""
+        try:
+            (choice,), usage = answer["choices"], answer.get("usage") or {}
+            text, finish = choice["message"]["content"], choice["finish_reason"]
+            tokens = [int(usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens")]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise BadAnswer("it sends no message") from None
+        if not isinstance(text, str) or finish not in ("stop", "length"):
+            raise BadAnswer("it sends no finished message")
+        return Delta(text, tokens[0], tokens[1], finish)
+
+
+CHAT = Chat()
 Task = Embedding | Classification
 TASKS: Mapping[str, Task] = {
     "embedding": Embedding(),

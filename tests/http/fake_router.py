@@ -35,6 +35,9 @@ class FakeRouter:
 
     @staticmethod
     def _right(path, body):
+        if path == "/v1/chat/completions":
+            choice = {"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}
+            return {"model": body["model"], "choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
         if path.endswith("/pipeline/feature-extraction"):
             return [vector(text).tolist() for text in body["inputs"]]
         if "candidate_labels" in body["parameters"]:

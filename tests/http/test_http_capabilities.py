@@ -63,11 +63,13 @@ async def test_without_redis_and_provider(client):
 
 
 async def test_a_probe_asks_and_teaches_the_breaker(fleet, router, open_client):
-    async with open_client(build_services(fleet, remote_models=("minilm",), remote_url=router.url)) as client:
-        (row,) = (await client.get("/v1/capabilities?probe=true")).json()["remote"]["models"]
+    async with open_client(build_services(fleet, remote_models=("minilm", "talker"), remote_url=router.url)) as client:
+        told = (await client.get("/v1/capabilities?probe=true")).json()["remote"]["models"]
+        assert [each["answers"] for each in told] == [True, True]
+        row, _ = (await client.get("/v1/capabilities?probe=true")).json()["remote"]["models"]
         assert (row["answers"], row["breaker"]) == (True, "closed")
         router.always = Response("", 402)
-        (row,) = (await client.get("/v1/capabilities?probe=true")).json()["remote"]["models"]
+        row, _ = (await client.get("/v1/capabilities?probe=true")).json()["remote"]["models"]
     assert (row["answers"], row["breaker"]) == (False, "open")
     assert row["reason"] == row["problem"] == "the account's credits are used up"
 

@@ -115,6 +115,50 @@ async def test_zero_shot_keeps_the_clients_labels_in_their_order(client, router)
     assert [row["label"] for row in body["data"][0]["labels"]] == ["y", "x"]
 
 
+async def chat(client, model="talker", **body):
+    asked = {"model": model, "messages": [{"role": "user", "content": "Hi."}], **body}
+    return await client.post("/v1/chat/completions", json=asked)
+
+
+@pytest.fixture
+async def talking(fleet, router, open_client, monkeypatch):
+    """A chat model that only the router can answer for."""
+    monkeypatch.setattr(provider, "BACKOFF_S", 0.001)
+    fleet.known = {"skills": READY}
+    async with open_client(build_services(fleet, remote_models=("talker",), remote_url=router.url)) as client:
+        yield client
+
+
+async def test_a_chat_is_answered_remotely(talking, router):
+    for name in ("talker", "chat"):
+        answer = await chat(talking, name, max_tokens=9, temperature=0, stop="x")
+        body = answer.json()
+        assert (body["choices"][0]["message"]["content"], body["system_fingerprint"]) == ("Hello.", "remote")
+        assert (body["usage"]["total_tokens"], answer.headers["x-fallback"]) == (5, "true")
+    path, asked = router.asked[0]
+    assert path == "/v1/chat/completions"
+    assert asked["messages"] == [{"role": "user", "content": "Hi."}]
+    assert (asked["model"], asked["max_tokens"], asked["temperature"], asked["stop"]) == ("org/Talker", 9, 0, ["x"])
+
+
+async def test_a_streamed_chat_comes_in_one_piece(talking):
+    answer = await chat(talking, stream=True)
+    assert "Hello." in answer.text
+    assert answer.text.rstrip().endswith("data: [DONE]")
+
+
+@pytest.mark.parametrize("broken", [{}, {"choices": []}, {"choices": [{"message": {"content": None}}]}, [1], "x"])
+async def test_a_broken_message_is_refused(talking, router, broken):
+    router.always = JSONResponse(broken)
+    refused = await chat(talking)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "remote_failed")
+
+
+async def test_a_plain_prompt_is_not_asked_remotely(talking, router):
+    answer = await talking.post("/v1/completions", json={"model": "talker", "prompt": "a"})
+    assert (answer.status_code, router.asked) == (503, [])
+
+
 async def test_tensors_fall_back_too(client):
     text = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["one"]}
     answer = await client.post("/v2/models/minilm/infer", json={"inputs": [text]})
