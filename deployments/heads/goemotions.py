@@ -36,13 +36,14 @@ def read_texts(folder: Path, name: str, split: Split) -> LabelledTexts:
         lines = (folder / f"{name}-{split}.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")
     except OSError as error:
         raise InvalidInput(f"{folder} has no GoEmotions files: {error.strerror}.", "data") from error
+    places = {str(number): number for number in range(len(labels))}
     targets = np.zeros((len(lines), len(labels)), dtype=np.float32)
     texts = []
     for row, line in enumerate(lines):
         try:
             text, numbers, _ = line.split("\t")
-            targets[row, [int(number) for number in numbers.split(",")]] = 1
-        except (ValueError, IndexError):
+            targets[row, [places[number] for number in numbers.split(",")]] = 1
+        except (ValueError, KeyError):
             raise InvalidInput(f"Line {row + 1} of {name}-{split}.tsv is no labelled text.", "data") from None
         texts.append(text)
     return LabelledTexts(labels, tuple(texts), targets / targets.sum(axis=1, keepdims=True))

@@ -367,6 +367,7 @@ def test_wrong_settings_are_refused(wrong):
         load_settings(**wrong)
 
 
-def test_unknown_models_are_refused(router):
+@pytest.mark.parametrize("key", ["nobody", "feels"])
+def test_unknown_models_and_heads_are_refused(router, key):
     with pytest.raises(SettingsError, match="remote_models"):
-        build_services(remote_models=("nobody",), remote_url=router.url)
+        build_services(remote_models=(key,), remote_url=router.url)

@@ -22,7 +22,8 @@ def muster(*arguments, home, stdin=None, **environment):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("up",), ("embed",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("env",)]
+    "command",
+    [(), ("up",), ("embed",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("heads", "train"), ("env",)],
 )
 def test_help_needs_no_heavy_import(command):
     script = (

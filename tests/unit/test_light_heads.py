@@ -263,7 +263,7 @@ def test_figures_are_those_of_their_definition():
     assert figures == {"accuracy": 0.5, "macro_f1": pytest.approx((2 / 3 + 0.5 + 0) / 3)}
 
 
-@pytest.mark.parametrize("line", ["no tabs", "text\tx\tid", "text\t9\tid"])
+@pytest.mark.parametrize("line", ["no tabs", "text\tx\tid", "text\t9\tid", "text\t-1\tid"])
 def test_files_of_another_kind_are_refused(tmp_path, line):
     write_data(tmp_path)
     (tmp_path / "ekman-dev.tsv").write_text(f"good\t0\tid\n{line}\n")
