@@ -122,8 +122,9 @@ class State:
             found = await self._run(RECORDS, lambda redis: redis.zrevrange(key, 0, limit - 1), context.remaining())
         except StateUnavailable:
             return waiting[:limit], "memory"
-        both = [*waiting, *(_loads(value) for value in found)]
-        return sorted(both, key=lambda record: float(record.get("at", 0.0)), reverse=True)[:limit], "redis"
+        # An append that was late may have been done all the same: then its records are in both.
+        both = {record.get("nonce"): record for record in (*waiting, *(_loads(value) for value in found))}
+        return sorted(both.values(), key=lambda record: float(record.get("at", 0.0)), reverse=True)[:limit], "redis"
 
     async def salt(self, tenant: str) -> bytes:
         """The tenant's salt for HMACs of texts. Raises ``StateUnavailable``: a cache then misses."""

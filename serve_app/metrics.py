@@ -27,6 +27,9 @@ RETIRED = "retired"
 _NAME = "gateway-metrics"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SHARED = ("counter", "histogram")
+STREAMS_OPEN = "muster_streams_open"
+FRESH_S = 5 * PUBLISH_EVERY_S
+"""A process that has published nothing for so long has no streams open any more: it is dead, or cut off from Redis."""
 _log = logging.getLogger(__name__)
 Snapshot = dict[str, Any]
 
@@ -54,6 +57,10 @@ class GatewayMetrics:
         )
         self._fallbacks = Counter(
             "muster_fallbacks", "Answers of a role's stand-in", ["role", "model"], registry=registry
+        )
+        self.streams_open = Gauge(STREAMS_OPEN, "Generations that somebody waits for", registry=registry)
+        self._remote_calls = Counter(
+            "muster_remote_calls", "Calls that a remote provider was to answer", ["model", "outcome"], registry=registry
         )
         self._state_errors = Counter("muster_state_errors", "Failed Redis operations", ["kind"], registry=registry)
         self.state_up = Gauge(
@@ -87,6 +94,10 @@ class GatewayMetrics:
         """Count an answer that another model than the role's first choice gave."""
         self._fallbacks.labels(role, model).inc()
 
+    def remote_call(self, model: str, outcome: str) -> None:
+        """Count a call of the remote provider."""
+        self._remote_calls.labels(model, outcome).inc()
+
     def state_error(self, kind: str) -> None:
         """Count a failed Redis operation by the exception's type."""
         self._state_errors.labels(kind).inc()
@@ -102,7 +113,7 @@ class GatewayMetrics:
                     "samples": [[s.name, s.labels, s.value] for s in family.samples],
                 }
                 for family in self.registry.collect()
-                if family.type in _SHARED
+                if _is_shared(family)
             },
         }
 
@@ -110,13 +121,19 @@ class GatewayMetrics:
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+def _is_shared(family: Metric) -> bool:
+    return family.type in _SHARED or family.name == STREAMS_OPEN
+
+
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """The sum of snapshots, sample by sample."""
+    """The sum of snapshots, sample by sample; of gauges only the fresh ones."""
     families: dict[str, Any] = {}
-    at = 0.0
+    at, fresh = 0.0, time.time() - FRESH_S
     for snapshot in snapshots:
         at = max(at, snapshot["at"])
         for name, family in snapshot["families"].items():
+            if family["type"] == "gauge" and snapshot["at"] < fresh:
+                continue
             into = families.setdefault(name, {"type": family["type"], "help": family["help"], "sums": {}})
             for sample, labels, value in family["samples"]:
                 key = (sample, tuple(sorted(labels.items())))
@@ -133,7 +150,7 @@ class _Merged:
         self._own, self._snapshot = own, snapshot
 
     def collect(self) -> Iterator[Metric]:
-        yield from (family for family in self._own.collect() if family.type not in _SHARED)
+        yield from (family for family in self._own.collect() if not _is_shared(family))
         for name, family in self._snapshot["families"].items():
             metric = Metric(name, family["help"], family["type"])
             for sample, labels, value in family["samples"]:

@@ -15,25 +15,31 @@ from starlette.responses import Response
 from deployments.errors import InvalidInput
 from serve_app.api import openapi
 from serve_app.api.bodies import refuse
+from serve_app.api.capabilities import CapabilityRoutes
 from serve_app.api.classify import LabelRoutes
+from serve_app.api.completions import Completions
 from serve_app.api.docs_page import docs_page
 from serve_app.api.embeddings import Embeddings
 from serve_app.api.errors import error_response
 from serve_app.api.exchange import exchange_of
 from serve_app.api.health import HealthRoutes
+from serve_app.api.inference import OpenInference
 from serve_app.api.middleware import Envelope
 from serve_app.api.models import ModelRoutes
 from serve_app.api.records import Records
 from serve_app.api.services import Services
 from serve_app.api.skills import Skills
 from serve_app.api.students import Students
+from serve_app.api.summaries import Summaries
 
 DESCRIPTION = (
-    "A team's own models on its own machines: text embeddings, and skill assessments with their evidence. "
+    "A team's own models on its own machines: embeddings, labels, generated text, and skill assessments with their "
+    "evidence. "
     "Every route takes the header X-Deadline-Ms (1 to 300000, default 30000): after that the answer is 504."
 )
 TAGS = [
     {"name": "models", "description": "Models by key, Hugging Face id or role; OpenAI's shapes."},
+    {"name": "tensors", "description": "The Open Inference Protocol v2: models by key, tensors in and out."},
     {"name": "skills", "description": "Skill assessments: inference, evidence fusion, reasoning."},
     {"name": "students", "description": "What is stored on a student."},
     {"name": "operations", "description": "Health and metrics."},
@@ -68,8 +74,19 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         exception_handlers={HTTPException: _answer, RequestValidationError: _answer},
     )
     # The hot route first: routes are tried in order.
-    for routes in (Embeddings, LabelRoutes, Skills, Students, Records, ModelRoutes):
+    for routes in (
+        Embeddings,
+        LabelRoutes,
+        Completions,
+        Summaries,
+        Skills,
+        Students,
+        Records,
+        ModelRoutes,
+        CapabilityRoutes,
+    ):
         routes(services).mount(app)
+    OpenInference(services, app.version).mount(app)
     HealthRoutes(services, app.version).mount(app)
     _mount_docs(app)
     openapi.install(app)
@@ -112,6 +129,8 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
             yield
         finally:
             await services.shared_metrics.stop()
+            if services.remote is not None:
+                await services.remote.close()
             await services.state.close()
             services.access_log.stop()
 

@@ -15,6 +15,7 @@ from serve_app.access_log import AccessLog
 from serve_app.admission import BodyBudget
 from serve_app.api.access import OPEN, admit
 from serve_app.api.errors import cause_of, describe_defect, error_response, row_for
+from serve_app.api.event_stream import event, is_event_stream
 from serve_app.api.exchange import Exchange, apply_headers, open_exchange
 from serve_app.auth import KeyRing
 from serve_app.errors import BodyTooLarge, UnsupportedMedia
@@ -23,16 +24,20 @@ from serve_app.settings import Settings
 
 _log = logging.getLogger(__name__)
 CLIENT_LEFT = 499
+JSON = frozenset({"application/json"})
+TENSORS = JSON | {"application/octet-stream", ""}
+"""Tensors may come as bytes behind the JSON; their clients name that type, or none."""
 _REFUSALS = frozenset({413, 429, 503, 504})
 
 
 class Intake:
     """A ``receive`` that bounds the body and refuses what is not plain JSON, chunk by chunk."""
 
-    __slots__ = ("_budget", "_headers", "_limit", "_receive", "size")
+    __slots__ = ("_budget", "_headers", "_kinds", "_limit", "_receive", "size")
 
-    def __init__(self, receive: Receive, headers: dict[str, str], limit: int, budget: BodyBudget) -> None:
+    def __init__(self, receive: Receive, path: str, headers: dict[str, str], limit: int, budget: BodyBudget) -> None:
         self._receive, self._headers, self._limit, self._budget = receive, headers, limit, budget
+        self._kinds = TENSORS if path.startswith("/v2/models/") and path.endswith("/infer") else JSON
         self.size = 0
         declared = headers.get("content-length", "")
         if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
@@ -46,7 +51,7 @@ class Intake:
 
     def _take(self, size: int) -> None:
         if self.size == 0:
-            check_media(self._headers)
+            check_media(self._headers, self._kinds)
         if self.size + size > self._limit:
             raise BodyTooLarge(self._limit)
         self._budget.take(size, self.size)
@@ -59,13 +64,14 @@ class Intake:
 
 
 class Reply:
-    """A ``send`` that adds our headers and remembers how far the answer got."""
+    """A ``send`` that adds our headers and remembers how far the answer got. ``streams``: it is made of events."""
 
-    __slots__ = ("_headers", "_send", "status")
+    __slots__ = ("_headers", "_send", "done", "status", "streams")
 
     def __init__(self, send: Send, request_id: str | None) -> None:
         self._send = send
         self.status = 0
+        self.done = self.streams = False
         self._headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
         if request_id is not None:
             self._headers.append((b"x-request-id", request_id.encode()))
@@ -73,7 +79,10 @@ class Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.streams = is_event_stream(message)
             message["headers"] = [*message.get("headers", ()), *self._headers]
+        else:
+            self.done = not message.get("more_body")
         await self._send(message)
 
 
@@ -111,7 +120,7 @@ class Envelope:
             exchange.tenant = admit(scope["path"], exchange, self._keys, self._settings)
             if scope["path"] not in OPEN:
                 apply_headers(exchange, self._settings)
-            intake = Intake(receive, exchange.headers, self._settings.max_body_bytes, self._budget)
+            intake = Intake(receive, scope["path"], exchange.headers, self._settings.max_body_bytes, self._budget)
             release = intake.close
             await self._within_deadline(exchange, scope, intake, reply)
         except Exception as error:  # noqa: BLE001 - the one place where every error becomes an answer
@@ -119,7 +128,7 @@ class Envelope:
         finally:
             if release:
                 release()
-            self._account(scope, exchange, reply.status or CLIENT_LEFT)
+            self._account(scope, exchange, reply.status if reply.done else CLIENT_LEFT)
 
     async def _within_deadline(self, exchange: Exchange, scope: Scope, receive: Receive, reply: Reply) -> None:
         try:
@@ -137,10 +146,13 @@ class Envelope:
             self._metrics.refused(row.code)
         if response.status_code == 500:
             _log.error("request %s failed: %s", exchange.request_id, describe_defect(error))
-        if reply.status:
+        if not reply.status:
+            await response(scope, receive, reply)
+        elif not reply.streams:
             # Half an answer is out: only a broken connection tells the client that the rest will not come.
             raise ConnectionAbortedError("the answer broke off") from None
-        await response(scope, receive, reply)
+        elif row.status != CLIENT_LEFT:
+            await reply({"type": "http.response.body", "body": event(bytes(response.body))})
 
     def _account(self, scope: Scope, exchange: Exchange, status: int) -> None:
         seconds = time.monotonic() - exchange.started
@@ -149,12 +161,12 @@ class Envelope:
         self._access_log.write(route, scope["method"], status, seconds, exchange)
 
 
-def check_media(headers: dict[str, str]) -> None:
+def check_media(headers: dict[str, str], kinds: frozenset[str] = JSON) -> None:
     """Refuse a body that is compressed or not JSON. Raises ``UnsupportedMedia``."""
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMedia("Compressed bodies are not read; send the JSON as it is.")
     kind, _, parameters = headers.get("content-type", "").lower().partition(";")
-    if kind.strip() != "application/json":
+    if kind.strip() not in kinds:
         raise UnsupportedMedia("Send JSON with the header Content-Type: application/json.")
     if "charset=" in parameters and "utf-8" not in parameters:
         raise UnsupportedMedia("JSON is read as UTF-8 only.")

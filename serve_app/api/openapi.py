@@ -8,8 +8,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
-from serve_app.api.answers import ErrorBody
+from serve_app.api.answers import ErrorBody, PlainError
+from serve_app.api.event_stream import MEDIA_TYPE
+from serve_app.api.generated_answers import CHUNKS
+from serve_app.api.generation_schemas import GENERATION_REQUESTS
 from serve_app.api.schemas import REQUESTS
+from serve_app.api.tensor_request import InferenceRequest
 
 _REF = "#/components/schemas/{model}"
 HEADERS: tuple[dict[str, Any], ...] = (
@@ -34,6 +38,18 @@ def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": reference}}}}
 
 
+def json_events(model: type[BaseModel]) -> dict[str, Any]:
+    """An answer of server-sent events with this model in ``data``; the last event is ``[DONE]``, or an error."""
+    data = [{"const": "[DONE]"}, *(_json_text(each) for each in (model, ErrorBody))]
+    schema = {"type": "object", "properties": {"data": {"anyOf": data}}, "required": ["data"]}
+    return {"content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def _json_text(model: type[BaseModel]) -> dict[str, Any]:
+    reference = {"$ref": _REF.format(model=model.__name__)}
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": reference}
+
+
 def install(app: FastAPI) -> None:
     """Make ``app.openapi`` answer with the complete document, built once."""
 
@@ -51,7 +67,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    models: list[Any] = [(model, "validation") for model in (*REQUESTS, ErrorBody)]
+    shown = (*REQUESTS, *GENERATION_REQUESTS, *CHUNKS, InferenceRequest, ErrorBody, PlainError)
+    models: list[Any] = [(model, "validation") for model in shown]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():
         schemas.setdefault(name, schema)

@@ -54,6 +54,8 @@ def local_url() -> str:
 def _message(error: urllib.error.HTTPError) -> str:
     try:
         body = json.load(error)["error"]
+        if isinstance(body, str):
+            return f"{error.code}: {body}"
         param = body.get("param")
         # The field's own name, where the message does not begin with it.
         named = f"{param}: " if param and not body["message"].startswith(param) else ""

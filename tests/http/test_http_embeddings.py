@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -106,12 +107,26 @@ async def test_models_are_listed_with_their_state(client, fleet):
         ("minilm", "ready"),
         ("moods", "not_pulled"),
         ("entails", "not_pulled"),
+        ("talker", "not_pulled"),
+        ("murmur", "not_pulled"),
+        ("digest", "not_pulled"),
+        ("brief", "not_pulled"),
     ]
-    assert [card["backend"] for card in body["data"]] == ["fake-minilm", None, None]
+    assert [card["backend"] for card in body["data"]] == ["fake-minilm", *[None] * 6]
     fleet.known = {"minilm": ModelState("failed", "a file differs")}
     card = (await client.get("/v1/models/sentence-transformers/all-MiniLM-L6-v2")).json()
     assert (card["state"], card["reason"], card["dimensions"]) == ("failed", "a file differs", DIMENSIONS)
     assert card["roles"] == ["embedding"]
+
+
+async def test_a_models_accuracy_gate_is_shown(client, fleet, open_client):
+    assert (await client.get("/v1/models/minilm")).json()["accuracy_gate"] is None
+    figures = {"precision": "int8", "metric": "spearman", "before": 0.867, "after": 0.866, "passed": True}
+    services = replace(build_services(fleet), gate={"minilm": figures}.get)
+    async with open_client(services) as other:
+        cards = {card["id"]: card for card in (await other.get("/v1/models")).json()["data"]}
+    assert cards["minilm"]["accuracy_gate"] == figures
+    assert cards["moods"]["accuracy_gate"] is None
 
 
 async def test_a_client_that_leaves_cancels_the_call(fleet):
@@ -169,7 +184,15 @@ async def test_the_async_sdk_and_its_errors(server):
     client = openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0)
     answer = await client.embeddings.create(model="minilm", input="one")
     assert len(answer.data[0].embedding) == DIMENSIONS
-    assert [model.id async for model in client.models.list()] == ["minilm", "moods", "entails"]
+    assert [model.id async for model in client.models.list()] == [
+        "minilm",
+        "moods",
+        "entails",
+        "talker",
+        "murmur",
+        "digest",
+        "brief",
+    ]
     with pytest.raises(openai.NotFoundError) as missing:
         await client.embeddings.create(model="none-such", input="one")
     assert missing.value.code == "model_not_found"

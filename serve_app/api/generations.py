@@ -1,0 +1,86 @@
+"""Text that a model generates for a client, delta by delta or joined: counted, and closed when nobody reads on."""
+
+import copy
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from deployments.call import CallContext
+from deployments.errors import EngineFault, InvalidInput
+from deployments.generation import Delta, GenerationRequest
+from serve_app.api.names import Model, application_of
+from serve_app.api.services import Services
+
+SETTINGS = frozenset(
+    ("max_tokens", "temperature", "top_p", "stop", "seed", "frequency_penalty", "presence_penalty", "truncate")
+)
+"""Fields of the request that an engine may name in an error; everything else it names is the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A whole answer. ``cut``: {"tokens", "kept"} when the prompt was cut."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    prompt_tokens: int
+    completion_tokens: int
+    cut: Mapping[str, int] | None
+    revision: str
+
+
+class Generations:
+    """Asks the fleet to generate. ``param`` is what errors call the text."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def begin(
+        self, model: Model, wanted: GenerationRequest, context: CallContext, param: str
+    ) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+        """The first delta, and the generator of the others, which the caller closes."""
+        deltas = self._deltas(model, wanted, context, param)
+        return await anext(deltas), deltas
+
+    async def complete(self, model: Model, wanted: GenerationRequest, context: CallContext, param: str) -> Generated:
+        """The whole text."""
+        texts, cut, last = [], None, None
+        async with aclosing(self._deltas(model, wanted, context, param)) as deltas:
+            async for last in deltas:
+                texts.append(last.text)
+                cut = cut or last.cut
+        assert last is not None
+        assert last.finish is not None
+        revision = last.revision or model.revision
+        return Generated("".join(texts), last.finish, last.prompt_tokens, last.completion_tokens, cut, revision)
+
+    async def _deltas(
+        self, model: Model, wanted: GenerationRequest, context: CallContext, param: str
+    ) -> AsyncGenerator[Delta, None]:
+        """The fleet's deltas; the last one has ``finish``. Raises ``EngineFault`` for a stream that ends without it."""
+        application, metrics, last = application_of(model), self._services.metrics, None
+        stream = self._services.fleet.stream(application, wanted, context)
+        metrics.streams_open.inc()
+        try:
+            async with aclosing(stream):
+                async for last in stream:
+                    yield last
+            if last is None or last.finish is None:
+                raise EngineFault(f"{model.key} stopped in the middle of its answer.")
+        except InvalidInput as error:
+            raise _named(error, param) from None
+        finally:
+            metrics.streams_open.dec()
+            succeeded = last is not None and last.finish is not None
+            tokens = last.prompt_tokens + last.completion_tokens if last else 0
+            metrics.inferences(application, int(succeeded), int(not succeeded), tokens)
+
+
+def _named(error: InvalidInput, param: str) -> InvalidInput:
+    """The error with the route's own name of the text, which the engine does not know."""
+    if error.param in SETTINGS:
+        return error
+    named = copy.copy(error)
+    named.param = param
+    return named
