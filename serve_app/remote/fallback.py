@@ -10,7 +10,7 @@ import numpy as np
 from deployments.call import Answer
 from deployments.generation import Delta, GenerationRequest
 from model_store.errors import UnknownModel
-from serve_app.api.names import Model, Models, is_head
+from serve_app.api.names import Model, Models
 from serve_app.errors import RemoteFailed, SettingsError
 from serve_app.remote.breaker import Breaker
 from serve_app.remote.provider import Meaning, Provider, ProviderFailed
