@@ -2,7 +2,7 @@
 
 import typer
 
-from serve_app.cli import ask, models, plan, serving, skills
+from serve_app.cli import ask, models, plan, serving, skills, write
 from serve_app.cli.output import EXIT_CODES, guarded
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 serving.register(app)
 ask.register(app)
+write.register(app)
 plan.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")

@@ -22,7 +22,7 @@ def muster(*arguments, home, stdin=None, **environment):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("up",), ("embed",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("env",)]
+    "command", [(), ("up",), ("embed",), ("chat",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("env",)]
 )
 def test_help_needs_no_heavy_import(command):
     script = (
