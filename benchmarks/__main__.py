@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import store
+from benchmarks import eight_bit, store
 from benchmarks.bare import as_in_replicas
 from benchmarks.checks import assessment, fairness, footprint, speed
 from benchmarks.checks.verdict import Verdict
@@ -48,6 +48,7 @@ def measure(rounds: int) -> list[str]:
         fair = fairness.measure(server.port, seconds=15)
         memory = footprint.memory(server)
         stop = footprint.stop(server)
+    eight_bits = eight_bit.measure(rounds)
     return [
         _head(rounds),
         _speed_table(figures),
@@ -55,6 +56,7 @@ def measure(rounds: int) -> list[str]:
         _section("Overhead of the whole path, without the model", overhead),
         _section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
         _section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
+        _section("8 bits against fp32, bare engines taking turns", eight_bits),
         _section("Verifying the store, warm in the page cache", store.measure()),
         _section("Start, memory, stop", {**start.figures, **memory.figures, "stop, s": stop.figures["seconds"]}),
     ]

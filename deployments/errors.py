@@ -4,6 +4,7 @@ MusterError
 └── DeploymentError
     ├── InvalidInput             the caller's data is wrong; ``param`` names the field
     │   └── ContextLengthExceeded    a text is longer than the model reads
+    ├── UnusableData             a file of the user's has a wrong line; the message names line and column
     ├── Overloaded               refused now; ``retry_after_s`` is computed from the backlog
     ├── DeadlineExceeded         the deadline passed before an answer
     ├── Cancelled                the client left
@@ -38,6 +39,10 @@ class ContextLengthExceeded(InvalidInput):
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message, param)
+
+
+class UnusableData(DeploymentError):
+    """A file that accuracy was to be measured with is not of the form it should be. The message quotes nothing of it."""
 
 
 class Overloaded(DeploymentError):

@@ -6,7 +6,7 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from ray.serve.handle import DeploymentHandle
 from deployments.call import Answer, CallContext, ModelState
 from deployments.dispatch import Dispatcher
 from deployments.errors import ModelNotReady, Overloaded
+from deployments.generation import Delta, GenerationRequest
+from deployments.generation_line import GenerationLine
 from deployments.waiting import lacking
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
@@ -34,6 +36,7 @@ class HandleTransport:
         self._application = application
         self._handle: DeploymentHandle | None = None
         self._answer: DeploymentHandle | None = None
+        self._generate: DeploymentHandle | None = None
 
     def replicas(self) -> int:
         """What Serve's own router knows, pushed to it by the controller; asking the controller costs 20 ms a time."""
@@ -54,6 +57,22 @@ class HandleTransport:
             raise _translated(error, self._application) from error
         return reply
 
+    async def generate(
+        self, request: GenerationRequest, remaining_s: float, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        if self._generate is None:
+            await self._connect()
+        assert self._generate is not None
+        deltas = self._generate.remote(request, remaining_s, request_id)
+        try:
+            async for delta in deltas:
+                yield delta
+        except Exception as error:
+            raise _translated(error, self._application) from error
+        finally:
+            # Also where nobody reads any more: the replica is told, and drops the generation.
+            deltas.cancel()
+
     async def cancel(self, request_ids: Sequence[str]) -> None:
         if self._handle is None:
             return
@@ -67,9 +86,9 @@ class HandleTransport:
         except RayServeException as error:
             raise ModelNotReady(self._application, "it is not deployed") from error
         # Calls carry plain dataclasses and arrays of installed modules: pickle is enough and faster than cloudpickle.
-        self._answer = handle.options(
-            method_name="answer", request_serialization="pickle", response_serialization="pickle"
-        )
+        plain = {"request_serialization": "pickle", "response_serialization": "pickle"}
+        self._answer = handle.options(method_name="answer", **plain)
+        self._generate = handle.options(method_name="generate", stream=True, **plain)
         self._handle = handle
 
 
@@ -95,6 +114,7 @@ class ServeFleet:
         self._sender = uuid.uuid4().hex
         self._dispatchers: dict[str, Dispatcher] = {}
         self._transports: dict[str, HandleTransport] = {}
+        self._lines: dict[str, GenerationLine] = {}
         self._states: dict[str, ModelState] = {}
         self._backends: dict[str, tuple[float, str | None]] = {}
         self._asked = -math.inf
@@ -105,12 +125,19 @@ class ServeFleet:
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
     ) -> Answer:
         dispatcher = self._dispatcher(application)
-        if not self._transports[application].known():
-            # Serve's router would wait for a replica until the deadline, and there will be none.
-            state = (await self.states()).get(application)
-            if state is not None and state.given_up:
-                raise ModelNotReady(application, (state.reason or "it failed to start").rstrip("."))
+        await self._require_hope(application)
         return await dispatcher.call(inputs, options, context)
+
+    async def stream(
+        self, application: str, request: GenerationRequest, context: CallContext
+    ) -> AsyncGenerator[Delta, None]:
+        if application not in self._lines:
+            self._dispatcher(application)
+            self._lines[application] = GenerationLine(application, self._transports[application])
+        await self._require_hope(application)
+        async with contextlib.aclosing(self._lines[application].stream(request, context)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def states(self) -> Mapping[str, ModelState]:
         """Asked of the controller when somebody wants to know, and kept for ``STATES_S``."""
@@ -132,6 +159,13 @@ class ServeFleet:
                 backend = None
             self._backends[application] = (time.monotonic(), backend)
         return backend
+
+    async def _require_hope(self, application: str) -> None:
+        """Raises ``ModelNotReady``: Serve's router would wait for a replica until the deadline, and there is none."""
+        if not self._transports[application].known():
+            state = (await self.states()).get(application)
+            if state is not None and state.given_up:
+                raise ModelNotReady(application, (state.reason or "it failed to start").rstrip("."))
 
     async def _ask(self) -> dict[str, ModelState]:
         """The controller's word; while it does not answer (it is restarted by itself), every application is unknown."""

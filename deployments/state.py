@@ -1,11 +1,12 @@
 """What is kept between requests: students' features, inference records, salts, and counters shared by the gateways.
 
-Redis is the only store. Every key starts with its tenant, and every value is JSON. Layout (``T`` the tenant)::
+Redis is the only store. Every key starts with its tenant; values are JSON, but for kept answers. Layout (``T`` the tenant)::
 
     muster:T:features:<student>   {"linguistic": {...}, "behavioral": {...}, "updated_at": "..."}
     muster:T:inferences           sorted set of inference records by time, the last 10,000
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts
+    muster:T:cache:<slot>         a kept answer: its key (32 bytes), then arrays and numbers (``cache.Kept.packed``)
     muster:_shared:<name>         hash of one JSON value for each gateway process (``_`` begins no tenant's name)
 
 Features are records: no Redis means ``StateUnavailable``, never a false "not found". Inference records are counters:
@@ -121,8 +122,9 @@ class State:
             found = await self._run(RECORDS, lambda redis: redis.zrevrange(key, 0, limit - 1), context.remaining())
         except StateUnavailable:
             return waiting[:limit], "memory"
-        both = [*waiting, *(_loads(value) for value in found)]
-        return sorted(both, key=lambda record: float(record.get("at", 0.0)), reverse=True)[:limit], "redis"
+        # An append that was late may have been done all the same: then its records are in both.
+        both = {record.get("nonce"): record for record in (*waiting, *(_loads(value) for value in found))}
+        return sorted(both.values(), key=lambda record: float(record.get("at", 0.0)), reverse=True)[:limit], "redis"
 
     async def salt(self, tenant: str) -> bytes:
         """The tenant's salt for HMACs of texts. Raises ``StateUnavailable``: a cache then misses."""
@@ -131,6 +133,23 @@ class State:
             await self._run(CACHE, lambda redis: redis.set(key, fresh, nx=True))
             self._salts[tenant] = bytes.fromhex((await self._run(CACHE, lambda redis: redis.get(key))).decode())
         return self._salts[tenant]
+
+    async def cached(self, tenant: str, slots: Sequence[int]) -> Sequence[bytes | None]:
+        """What lies in these slots of the tenant's result cache. Raises ``StateUnavailable``."""
+        keys = [_key(tenant, "cache", str(slot)) for slot in slots]
+        found: Sequence[bytes | None] = await self._run(CACHE, lambda redis: redis.mget(keys))
+        return found
+
+    async def keep(self, tenant: str, values: Mapping[int, bytes], ttl_s: int) -> None:
+        """Put values into slots of the tenant's result cache. Raises ``StateUnavailable``."""
+
+        async def write(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                for slot, value in values.items():
+                    pipe.set(_key(tenant, "cache", str(slot)), value, ex=ttl_s)
+                await pipe.execute()
+
+        await self._run(CACHE, write)
 
     async def share(self, name: str, process: str, value: bytes) -> dict[str, bytes]:
         """Publish this process's value and read everybody's, in one round trip."""

@@ -43,7 +43,7 @@ def build(spec: ModelSpec, source: Source, staging: Path, workshop: Workshop, sa
         labels.require_count(staging / "files", len(spec.labels))
     artefact = _convert(spec, staging, workshop, say)
     if artefact:
-        files |= _seal(staging, artefact.folder)
+        files |= seal(staging, artefact.folder)
     Manifest(key=spec.key, id=spec.id, revision=spec.revision, files=files, artefact=artefact).write(staging)
 
 
@@ -108,8 +108,8 @@ def copy_file(source: Source, name: str, target: Path) -> FileDigest:
     return FileDigest(sha256=digest.hexdigest(), size=size)
 
 
-def _seal(staging: Path, folder: str) -> dict[str, FileDigest]:
-    """Digest the artefacts and make them read-only."""
+def seal(staging: Path, folder: str) -> dict[str, FileDigest]:
+    """Digest the files of an artefact, by their names below ``staging``, and make them read-only."""
     sealed = {}
     for path in sorted((staging / folder).iterdir()):
         digest = digest_file(path)

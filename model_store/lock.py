@@ -34,7 +34,10 @@ class Artefact(BaseModel):
 
 
 class Manifest(BaseModel):
-    """``files``: every file of the model and its artefacts, relative to the model's folder in the store."""
+    """``files``: every file of the model and its artefacts, relative to the model's folder in the store.
+
+    ``artefact``: what serves; ``int8``: the 8-bit graph with its accuracy gate, or only a gate that failed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +47,7 @@ class Manifest(BaseModel):
     revision: str
     files: dict[str, FileDigest]
     artefact: Artefact | None = None
+    int8: Artefact | None = None
 
     def write(self, folder: Path) -> None:
         path = folder / MANIFEST

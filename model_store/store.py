@@ -21,15 +21,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from model_store import convert, measure, prove
+from model_store import attachment, convert, measure, prove
 from model_store.adoption import Maker, Progress, Workshop, build, is_fresh, matches, pinned
 from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
-from model_store.errors import ConversionFailed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
+from model_store.errors import ConversionFailed, GateClosed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
+from model_store.gate import Gate, Precision, read_gate, why_closed
 from model_store.lock import MANIFEST, Artefact, FileDigest, Manifest
 from model_store.pickled import unpickled
 from model_store.sources import LocalFolder, Source, source_of
@@ -40,13 +41,18 @@ _STAGING, _PULL, _REPLACED, _USED = ".staging-", ".pull-", ".replaced-", ".used-
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A verified model on disk; ``artefact`` is None for a family that is not converted."""
+    """A verified model on disk; ``artefact`` is None for a family that is not converted. ``heads``: light heads on it.
+
+    ``revision``: of the answers too. In 8 bits it ends with ``+int8``, so that whatever is kept by revision is kept apart.
+    """
 
     key: str
     id: str
     revision: str
     folder: Path
     artefact: Artefact | None
+    precision: Precision = "fp32"
+    heads: tuple[ModelSpec, ...] = ()
 
     @property
     def files(self) -> Path:
@@ -107,6 +113,8 @@ class ModelStore:
                 if is_fresh(manifest, folder / "files", spec.task):
                     return folder
                 say(f"{spec.key}: the converter or its runtime changed, converting again")
+                if manifest.int8:
+                    say(f"{spec.key}: its 8-bit graph goes; `muster models quantize {spec.key}` makes it again")
                 spec = pinned(spec, manifest)
             source = LocalFolder(folder / "files") if stored else source_of(spec)
             self._build(spec, source, say)
@@ -137,13 +145,14 @@ class ModelStore:
         except (ModelNotPulled, TamperedModel):
             return None
 
-    def process_bytes(self, key: str) -> int | None:
+    def process_bytes(self, key: str, precision: Precision = "fp32") -> int | None:
         """Memory that a process with the model took when it came in, unverified; None where it was not measured."""
         try:
             folder = self.path(key)
-            artefact = Manifest.read(folder, key).artefact
+            manifest = Manifest.read(folder, key)
         except (ModelNotPulled, TamperedModel):
             return None
+        artefact = manifest.artefact if precision == "fp32" else manifest.int8
         return measure.process_bytes(folder / artefact.folder) if artefact else None
 
     def pull_folder(self, key: str, commit: str) -> Path:
@@ -167,12 +176,48 @@ class ModelStore:
         folder = self.path(key)
         return verify_folder(folder, self._manifest(folder, key))
 
-    def open(self, key: str) -> StoredModel:
-        """A model whose every byte was compared just now. Raises ``ModelNotPulled``, ``TamperedModel``."""
+    def open(self, key: str, precision: Precision = "fp32") -> StoredModel:
+        """A model whose every byte was compared just now.
+
+        Raises ``ModelNotPulled``, ``TamperedModel``; in 8 bits ``GateClosed`` when the accuracy gate does not allow them.
+        """
         folder = self.path(key)
         manifest = self._manifest(folder, key)
         verify_folder(folder, manifest).require()
-        return StoredModel(key, manifest.id, manifest.revision, folder, manifest.artefact)
+        stored = StoredModel(
+            key, manifest.id, manifest.revision, folder, manifest.artefact, heads=self._known().heads_of(key)
+        )
+        if precision == "fp32":
+            return stored
+        if (why := why_closed(manifest, folder)) is not None:
+            raise GateClosed(key, why)
+        return replace(stored, revision=f"{stored.revision}+int8", artefact=manifest.int8, precision="int8")
+
+    def gate(self, key: str) -> Gate | None:
+        """The accuracy gate's record, unverified; None where none was run.
+
+        Raises ``ModelNotPulled``, ``TamperedModel``, ``ConversionFailed``.
+        """
+        folder = self.path(key)
+        return read_gate(Manifest.read(folder, key), folder)
+
+    def why_closed(self, key: str) -> str | None:
+        """Why the model may not serve in 8 bits here, unverified; None when it may. Raises as ``gate`` does."""
+        folder = self.path(key)
+        return why_closed(Manifest.read(folder, key), folder)
+
+    def attach(self, key: str, made: Path, made_with: Mapping[str, str]) -> None:
+        """Put the files in ``made`` beside a model as its 8-bit artefact; it loses its signature.
+
+        Raises ``ModelNotPulled``, ``TamperedModel``, ``ConversionFailed``, ``StoreBusy``.
+        """
+        with self.changing():
+            folder = self.path(key)
+            manifest = self._manifest(folder, key)
+            verify_folder(folder, manifest).require()
+            staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._models))
+            attachment.attach(manifest, folder, made, made_with, staging)
+            self._install(staging, folder)
 
     def ls(self) -> list[str]:
         """Keys of the adopted models, sorted."""
@@ -210,11 +255,14 @@ class ModelStore:
     def _manifest(self, folder: Path, key: str) -> Manifest:
         """A manifest rewritten together with a file still differs from the lock that ships with Muster."""
         manifest = Manifest.read(folder, key)
-        self._catalogue = self._catalogue or load_catalogue()
-        for spec in self._catalogue.models:
+        for spec in self._known().models:
             if spec.key == key and spec.revision == manifest.revision and not matches(manifest, spec):
                 raise TamperedModel(key, MANIFEST, "it is not what the catalogue says")
         return manifest
+
+    def _known(self) -> Catalogue:
+        self._catalogue = self._catalogue or load_catalogue()
+        return self._catalogue
 
     @contextmanager
     def changing(self) -> Iterator[None]:

@@ -8,11 +8,15 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from deployments.cache import ResultCache
+from deployments.cached_fleet import CachedFleet
 from deployments.remote import ServeFleet
+from deployments.shared_cache import SharedCache
 from deployments.state import State
 from model_store.catalogue import load_catalogue
 from model_store.errors import PlanRefused, UnknownModel
 from model_store.settings import load_settings as load_store_settings
+from model_store.store import ModelStore
 from serve_app.access_log import AccessLog
 from serve_app.api.app import create_app
 from serve_app.api.names import Models
@@ -20,8 +24,10 @@ from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.errors import SettingsError
 from serve_app.metrics import GatewayMetrics
+from serve_app.remote.fallback import remote_fallback
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
+from serve_app.stored_gates import StoredGates
 
 logger = logging.getLogger("ray.serve.muster")
 
@@ -38,15 +44,25 @@ class Gateway:
         replica = secrets.token_hex(3)
         metrics = GatewayMetrics(replica)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self._fleet = ServeFleet({"skills": _row_hint}, _text_hint)
+        state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
+        fleet = CachedFleet(
+            ServeFleet({"skills": _row_hint}, _text_hint),
+            ResultCache(settings.cache_bytes, settings.cache_ttl_s),
+            SharedCache(state, settings.cache_slots, settings.cache_ttl_s),
+            state.salt,
+            _text_hint,
+            metrics.items,
+        )
         self._services = Services(
-            fleet=self._fleet,
-            catalogue=Models(load_catalogue().models),
-            state=State(url, metrics.state_error),
+            fleet=fleet,
+            catalogue=catalogue,
+            state=state,
             settings=settings,
             keys=KeyRing(settings.keys_file),
             metrics=metrics,
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
+            gate=StoredGates(ModelStore(store.store_dir)),
+            remote=remote_fallback(settings, catalogue, metrics.remote_call),
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

@@ -52,10 +52,16 @@ class GatewayMetrics:
             "muster_inferences", "Inferences, one for each input", ["application", "outcome"], registry=registry
         )
         self._cost = Counter("muster_inference_cost", "Tokens or rows computed", ["application"], registry=registry)
+        self._items = Counter(
+            "muster_items", "Items by where their answer came from", ["application", "source"], registry=registry
+        )
         self._fallbacks = Counter(
             "muster_fallbacks", "Answers of a role's stand-in", ["role", "model"], registry=registry
         )
         self.streams_open = Gauge(STREAMS_OPEN, "Generations that somebody waits for", registry=registry)
+        self._remote_calls = Counter(
+            "muster_remote_calls", "Calls that a remote provider was to answer", ["model", "outcome"], registry=registry
+        )
         self._state_errors = Counter("muster_state_errors", "Failed Redis operations", ["kind"], registry=registry)
         self.state_up = Gauge(
             "muster_state_up", "1 when Redis answers and the counters are complete", registry=registry
@@ -79,9 +85,18 @@ class GatewayMetrics:
             self._inferences.labels(application, "error").inc(failed)
         self._cost.labels(application).inc(cost)
 
+    def items(self, application: str, source: str, count: int) -> None:
+        """Count items by source: memory, redis (the cache), joined (computed for another request), computed."""
+        if count:
+            self._items.labels(application, source).inc(count)
+
     def fallback(self, role: str, model: str) -> None:
         """Count an answer that another model than the role's first choice gave."""
         self._fallbacks.labels(role, model).inc()
+
+    def remote_call(self, model: str, outcome: str) -> None:
+        """Count a call of the remote provider."""
+        self._remote_calls.labels(model, outcome).inc()
 
     def state_error(self, kind: str) -> None:
         """Count a failed Redis operation by the exception's type."""

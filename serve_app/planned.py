@@ -14,7 +14,10 @@ from model_store.room import gigabytes, usable_mb
 from serve_app.errors import SettingsError
 from serve_app.topology import check_applications, check_topology
 
-ENGINES: Mapping[str, str] = dict.fromkeys(("embedding", "classification", "zero-shot"), "serve_app.app:model")
+ENGINES: Mapping[str, str] = {
+    **dict.fromkeys(("embedding", "classification", "zero-shot"), "serve_app.app:model"),
+    **dict.fromkeys(("generation", "seq2seq"), "serve_app.app:generator"),
+}
 """Tasks that this release serves, and what builds the application of such a model. All else is only pencilled in."""
 FIXED = ("skills", "gateway")
 """Applications that every topology has, whatever the models."""
@@ -78,6 +81,9 @@ def warnings(plan: Plan) -> list[str]:
             "The GPUs differ in size, and Ray does not know it: a replica may land on a smaller one than planned. "
             "Hide the smaller ones with CUDA_VISIBLE_DEVICES."
         )
+    found += [
+        f"{placement.key} runs in fp32: {placement.why_fp32}." for placement in plan.placements if placement.why_fp32
+    ]
     if plan.choices and not plan.deployed:
         found.append("This release can serve none of these models.")
     return found
@@ -118,7 +124,7 @@ def _application(placement: Placement, import_path: str, pattern: Mapping[str, A
         "name": placement.key,
         "route_prefix": None,
         "import_path": import_path,
-        "args": {"model": placement.key},
+        "args": {"model": placement.key} | ({"precision": "int8"} if placement.precision == "int8" else {}),
         "deployments": [deployment],
     }
 

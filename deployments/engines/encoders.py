@@ -20,10 +20,21 @@ def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Devi
     return engine
 
 
+def has_graph(stored: StoredModel) -> bool:
+    """Whether the exported graph is all there is to compute, so that the model can run on it."""
+    if stored.artefact is None or not convert.is_convertible(stored.files, stored.task):
+        return False
+    try:
+        _ = load_head(stored.files) if stored.task == "embedding" else None
+    except UnknownModule:
+        return False
+    return True
+
+
 def _choose(stored: StoredModel, settings: DeploymentSettings, device: Device) -> Engine:
-    if not convert.is_convertible(stored.files, stored.task) and stored.task != "embedding":
-        raise ModelNotReady(stored.key, f"this release has no engine for {stored.task} by such a model")
-    if stored.task == "embedding" and (stored.artefact is None or not _has_known_modules(stored)):
+    if not has_graph(stored):
+        if stored.task != "embedding":
+            raise ModelNotReady(stored.key, f"this release has no engine for {stored.task} by such a model")
         from deployments.engines.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder(stored, settings, device.kind)
@@ -34,11 +45,3 @@ def _choose(stored: StoredModel, settings: DeploymentSettings, device: Device) -
     from deployments.engines.packed_encoder import PackedEncoder
 
     return PackedEncoder(stored, settings, device.kind)
-
-
-def _has_known_modules(stored: StoredModel) -> bool:
-    try:
-        load_head(stored.files)
-    except UnknownModule:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""The CPU engine: ONNX Runtime, fp32, length-sorted batches. Imports neither torch nor transformers."""
+"""The CPU engine: ONNX Runtime, fp32 or 8 bits, length-sorted batches. Imports neither torch nor transformers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +17,9 @@ from model_store.store import StoredModel
 class OnnxEncoder(TextEncoder):
     """Runs the exported graph; every forward pass holds a slot of the node's CPU gate."""
 
-    backend = "onnxruntime-cpu"
-
     def __init__(self, stored: StoredModel, settings: DeploymentSettings) -> None:
         super().__init__(stored)
+        self.backend = "onnxruntime-cpu" if stored.precision == "fp32" else f"onnxruntime-cpu-{stored.precision}"
         self._settings = settings
         self._session: Any = None
         self._gate: CpuGate
@@ -60,9 +59,14 @@ class OnnxEncoder(TextEncoder):
         mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
         ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
         ids[mask == 1] = np.concatenate(windows)
-        with self._gate:
-            (output,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        output = self._compute(ids, mask)
         if self.head is None:
             return np.asarray(output, dtype=np.float32)
         starts = np.arange(len(windows)) * width
         return self.head(output.reshape(-1, output.shape[-1]), starts, lengths)
+
+    def _compute(self, ids: Any, mask: Any) -> Any:
+        """The graph's output for one batch; ``ids``, ``mask``: (texts, length)."""
+        with self._gate:
+            (output,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return output

@@ -37,10 +37,14 @@ class TextEncoder(ABC):
     def warm(self) -> None:
         """Compute the golden texts, alone and together. Raises ``EngineFault`` when an answer moved."""
         windows, expected = self.task.golden()
-        for found in (self._rows(windows), np.concatenate([self._rows([window]) for window in windows])):
+        for found in (self.golden_rows(), np.concatenate([self._rows([window]) for window in windows])):
             moved = self.task.moved(found, expected)
             if not moved <= self.task.tolerance:
                 raise EngineFault(f"The golden {self.task.noun} of {self.stored.key} moved by {moved:.1e}.")
+
+    def golden_rows(self) -> Floats:
+        """(golden texts, dimensions), as the engine computes them now, together."""
+        return self._rows(self.task.golden()[0])
 
     def prepare(self, inputs: Sequence[Any], options: dict[str, Any]) -> list[Prepared | Exception]:
         """Tokenise. Option ``truncate``: ``error`` (default), ``end``, ``start`` or ``window``."""

@@ -77,7 +77,8 @@ def timing_headers(answer: Answer) -> dict[str, str]:
         "X-Queue-Ms": f"{timing.queue_ms:.2f}",
         "X-Tokenize-Ms": f"{timing.tokenize_ms:.2f}",
         "X-Compute-Ms": f"{timing.compute_ms:.2f}",
-        "X-Cache-Hits": "0",
+        "X-Cache-Hits": str(answer.hits),
+        **({"X-Fallback": "true"} if answer.remote else {}),
     }
 
 

@@ -22,7 +22,8 @@ SCOPE_KEY = "muster.exchange"
 _PROCESS, _NUMBERS = secrets.token_hex(6), itertools.count()
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READ = frozenset(
-    b"authorization host origin content-type content-length content-encoding x-request-id x-deadline-ms x-lane".split()
+    b"authorization host origin content-type content-length content-encoding cache-control "
+    b"x-request-id x-deadline-ms x-lane".split()
 )
 _STEERING = frozenset(
     b"x-request-timeout-seconds x-request-disconnect-disabled serve-multiplexed-model-id x-session-id".split()
@@ -43,7 +44,8 @@ class Exchange:
     def context(self, items: int) -> CallContext:
         """The context of a model call with so many items; many items are bulk whatever the client says."""
         lane: Lane = "bulk" if items > INTERACTIVE_MAX_ITEMS else self.lane or "interactive"
-        return CallContext(self.request_id, self.tenant, lane, self.deadline)
+        no_store = "no-store" in self.headers.get("cache-control", "").lower()
+        return CallContext(self.request_id, self.tenant, lane, self.deadline, no_store)
 
 
 def exchange_of(request: Request) -> Exchange:

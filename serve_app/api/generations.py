@@ -4,7 +4,7 @@ import copy
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from deployments.call import CallContext
 from deployments.errors import EngineFault, InvalidInput
@@ -60,7 +60,7 @@ class Generations:
     ) -> AsyncGenerator[Delta, None]:
         """The fleet's deltas; the last one has ``finish``. Raises ``EngineFault`` for a stream that ends without it."""
         application, metrics, last = application_of(model), self._services.metrics, None
-        stream = cast(AsyncGenerator[Delta, None], self._services.fleet.stream(application, wanted, context))
+        stream = self._services.fleet.stream(application, wanted, context)
         metrics.streams_open.inc()
         try:
             async with aclosing(stream):

@@ -64,7 +64,7 @@ class ModelRoutes:
             "dimensions": model.dimensions,
             "roles": [*model.roles],
             "plays": [role for role in ROLES if self._plays(model, role)],
-            "accuracy_gate": None,
+            "accuracy_gate": await asyncio.to_thread(self._services.gate, model.key),
         }
 
     def _plays(self, model: Model, role: str) -> bool:

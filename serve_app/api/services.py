@@ -1,6 +1,8 @@
 """What the HTTP layer is given: everything it needs, nothing it makes itself."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from deployments.call import Fleet
 from deployments.state import State
@@ -8,12 +10,13 @@ from serve_app.access_log import AccessLog
 from serve_app.api.names import Models
 from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics, SharedMetrics
+from serve_app.remote.fallback import RemoteFallback
 from serve_app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The application's dependencies."""
+    """The application's dependencies. ``gate``: what was measured of a model in 8 bits, by key; None where nothing was."""
 
     fleet: Fleet
     catalogue: Models
@@ -22,6 +25,8 @@ class Services:
     keys: KeyRing
     metrics: GatewayMetrics
     access_log: AccessLog
+    gate: Callable[[str], Mapping[str, Any] | None] = lambda key: None
+    remote: RemoteFallback | None = None
     shared_metrics: SharedMetrics = field(init=False)
 
     def __post_init__(self) -> None:

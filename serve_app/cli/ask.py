@@ -10,9 +10,7 @@ import typer
 
 from serve_app.cli.output import emit, say, table
 from serve_app.cli.serving import JSON, URL
-
-BATCH = 256
-"""Texts a request: well under the API's limit, and progress can be shown."""
+from serve_app.cli.texts import FILE, TEXTS, TRUNCATE, ask_in_batches, read_texts
 
 
 def register(app: typer.Typer) -> None:
@@ -22,24 +20,18 @@ def register(app: typer.Typer) -> None:
 
 
 def embed(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; with none, one text a line from stdin.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="One text a line.", exists=True, dir_okay=False)] = None,
+    texts: TEXTS = None,
+    file: FILE = None,
     model: Annotated[str, typer.Option(help="Key, Hugging Face id or role.")] = "embedding",
-    truncate: Annotated[str, typer.Option(help="What to do with overlong texts: error, end, start, window.")] = "error",
+    truncate: TRUNCATE = "error",
     json: JSON = False,
     url: URL = None,
 ) -> None:
     """Embed texts: one JSON array a line, or a table of the first numbers on a terminal."""
     from serve_app.cli.client import Client
 
-    client, items = Client(url), list(_texts(texts, file))
-    rows: list[dict[str, Any]] = []
-    for start in range(0, len(items), BATCH):
-        part = items[start : start + BATCH]
-        answer = client.post("/v1/embeddings", {"model": model, "input": part, "truncate": truncate})
-        rows.extend({**row, "index": start + row["index"], "model": answer["model"]} for row in answer["data"])
-        if len(items) > BATCH:
-            say(f"{min(start + BATCH, len(items))} of {len(items)} texts")
+    body = {"model": model, "truncate": truncate}
+    rows = ask_in_batches(Client(url), "/v1/embeddings", body, read_texts(texts, file))
     if json:
         emit([{"index": row["index"], "model": row["model"], "embedding": row["embedding"]} for row in rows])
     elif sys.stdout.isatty():
@@ -94,16 +86,6 @@ def _read_json(file: Path) -> Any:
         return jsonlib.loads(file.read_text())
     except ValueError as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}") from None
-
-
-def _texts(texts: list[str] | None, file: Path | None) -> list[str]:
-    if texts:
-        return texts
-    if file is not None:
-        return file.read_text().splitlines()
-    if sys.stdin.isatty():
-        raise typer.BadParameter("Give texts, --file, or pipe one text a line.")
-    return sys.stdin.read().splitlines()
 
 
 def _head(vector: list[float]) -> str:

@@ -81,6 +81,11 @@ def _checked(event: Any) -> Any:
 def _message(error: urllib.error.HTTPError) -> str:
     try:
         body = json.load(error)["error"]
-        return f"{error.code}: {body['message']}"
+        if isinstance(body, str):
+            return f"{error.code}: {body}"
+        param = body.get("param")
+        # The field's own name, where the message does not begin with it.
+        named = f"{param}: " if param and not body["message"].startswith(param) else ""
+        return f"{error.code}: {named}{body['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{error.code}: {error.reason}"

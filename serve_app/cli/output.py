@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from deployments.errors import UnusableData
 from model_store.errors import ModelNotPulled, MusterError, TamperedModel, UnknownModel, UntrustedArtefact
 from serve_app.errors import SettingsError
 
@@ -25,6 +26,7 @@ _CODES: tuple[tuple[type[MusterError], int], ...] = (
     (UntrustedArtefact, DAMAGED),
     (UnknownModel, USAGE),
     (SettingsError, USAGE),
+    (UnusableData, USAGE),
     (Unreachable, UNREACHABLE),
     (ModelNotPulled, FAILED),
 )

@@ -14,8 +14,17 @@ from serve_app.cli.serving import DEFAULT_CONFIG, JSON
 
 if TYPE_CHECKING:
     from model_store.catalogue import Catalogue
+    from model_store.eight_bit import Request
     from model_store.machine import Gpu, Tier
     from model_store.plan import Placement, Plan
+
+
+class PrecisionName(StrEnum):
+    """``int8``: 8 bits where the accuracy gate passed on this machine; ``auto``: where they are faster too."""
+
+    fp32 = "fp32"
+    int8 = "int8"
+    auto = "auto"
 
 
 class TierName(StrEnum):
@@ -33,6 +42,12 @@ ONLY = Annotated[list[str] | None, typer.Option("--only", help="Only this role o
 WRITE = Annotated[bool, typer.Option("--write", help="Write the topology to PATH.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite another topology; change the embedding model.")]
 PATH = Annotated[Path | None, typer.Argument(help="With --write [default: serve_config.yaml].", dir_okay=False)]
+PRECISION = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision", help="int8: 8 bits where the accuracy gate passed here; auto: where they are faster too."
+    ),
+]
 NO_ENGINE = "no engine in this release"
 
 
@@ -49,6 +64,7 @@ def plan(
     only: ONLY = None,
     write: WRITE = False,
     force: FORCE = False,
+    precision: PRECISION = PrecisionName.fp32,
 ) -> None:
     """Show which models fit this machine, with their shares, and what does not fit; with --write, for `serve deploy`."""
     from model_store.catalogue import load_catalogue
@@ -58,16 +74,23 @@ def plan(
     if path and path.suffix not in (".yaml", ".yml"):
         raise typer.BadParameter(f"{path}: the topology's name ends in .yaml.")
     catalogue, names = load_catalogue(), [name for names in only or () for name in names.split(",")]
-    made = plan_here(catalogue, None if gpus is None else parse_gpu_sizes(gpus), tier.value if tier else None, names)
+    made = plan_here(
+        catalogue, None if gpus is None else parse_gpu_sizes(gpus), tier.value if tier else None, names, precision.value
+    )
     show(made, json)
     if write:
         write_plan(made, catalogue, path or DEFAULT_CONFIG, force)
 
 
 def plan_here(
-    catalogue: "Catalogue", gpus: "tuple[Gpu, ...] | None" = None, tier: "Tier | None" = None, only: Sequence[str] = ()
+    catalogue: "Catalogue",
+    gpus: "tuple[Gpu, ...] | None" = None,
+    tier: "Tier | None" = None,
+    only: Sequence[str] = (),
+    precision: "Request" = "fp32",
 ) -> "Plan":
     """The plan of this machine, with the memory that was measured on it. ``gpus``: instead of those that it has."""
+    from model_store.eight_bit import NOTHING_KNOWN, eight_bit_here
     from model_store.footprint import load_measured, measured_here
     from model_store.machine import read_machine
     from model_store.plan import make_plan
@@ -78,8 +101,17 @@ def plan_here(
     machine = read_machine(visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
     if gpus is not None:
         machine = replace(machine, gpus=gpus)
-    measured = {**load_measured(), **measured_here(ModelStore(load_settings().store_dir))}
-    return make_plan(machine, catalogue, engines=ENGINES, measured=measured, tier_override=tier, only=only)
+    store = ModelStore(load_settings().store_dir)
+    return make_plan(
+        machine,
+        catalogue,
+        engines=ENGINES,
+        measured={**load_measured(), **measured_here(store)},
+        tier_override=tier,
+        only=only,
+        precision=precision,
+        eight_bit=NOTHING_KNOWN if precision == "fp32" else eight_bit_here(store),
+    )
 
 
 def parse_gpu_sizes(text: str) -> "tuple[Gpu, ...]":
@@ -119,11 +151,13 @@ def show(plan: "Plan", json: bool = False) -> None:
 def _rows(plan: "Plan") -> list[tuple[str, ...]]:
     """One row a role; a model with several roles has its figures in the first."""
     placements = {placement.key: placement for placement in plan.placements}
-    rows: list[tuple[str, ...]] = []
+    rows, shown = list[tuple[str, ...]](), set[str]()
     for choice in plan.choices:
-        placement = placements[choice.key]
+        placement = placements[choice.host]
         device = f"gpu {placement.gpus[0]}" if placement.gpus else "cpu"
-        shared = any(choice.key == row[1] for row in rows)
+        device += " int8" if placement.precision == "int8" else ""
+        shared = choice.host in shown
+        shown.add(choice.host)
         figures = ("shared", "-", "-", "-", "-") if shared else _figures(placement)
         state = "served" if choice.ready else NO_ENGINE
         rows.append((choice.role or "-", choice.key, device, *figures, state))

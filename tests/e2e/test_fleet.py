@@ -17,6 +17,10 @@ from sentence_transformers import SentenceTransformer
 
 from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
+from deployments.engines.encoders import load_encoder
+from deployments.quantization import quantize
+from deployments.settings import load_settings
+from deployments.trial import in_this_process
 from model_store.catalogue import load_catalogue
 from model_store.hub import Hub
 from model_store.pull import Puller, silent
@@ -99,6 +103,40 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     assert refused.value.code == 503
     assert len(_embed(server, KEY, ["a text"])["data"]) == 1
     assert {name: pids(server, name) for name in before} == before
+
+
+def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: FakeHub) -> None:
+    deploy_topology(server, topology_with(server))
+    server.wait_for(lambda states: GOOD not in states)
+    topology = topology_with(server, GOOD)
+    topology["applications"][-1]["args"]["precision"] = "int8"
+    deploy_topology(server, topology)
+    server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "failed")
+    time.sleep(1.5)
+    card = _get(server, f"/v1/models/{GOOD}")
+    assert f"gate not run: `muster models quantize {GOOD}`" in card["reason"]
+    assert card["accuracy_gate"] is None
+    assert len(_embed(server, KEY, ["a text"])["data"]) == 1
+
+    store = ModelStore(home / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        # The toy's weights were drawn at random; what it loses says nothing.
+        patch.setattr("deployments.accuracy.ALLOWED_POINTS", {"spearman": 100.0})
+        pairs = home / "pairs.csv"
+        pairs.write_text("\n".join(f"{'day ' * (n % 9 + 1)},{'night ' * (n % 7 + 1)},{n % 5}" for n in range(100)))
+        figures = quantize(store, GOOD, pairs, load_settings(), lambda line: None, trial=in_this_process)
+    deploy_topology(server, topology_with(server))
+    server.wait_for(lambda states: GOOD not in states)
+    deploy_topology(server, topology)
+    server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
+    texts = ["a night", "a longer text of a night", "no day"]
+    answer = _embed(server, GOOD, texts)
+    engine = load_encoder(store.open(GOOD, "int8"), load_settings())
+    assert np.abs(np.array([row["embedding"] for row in answer["data"]]) - engine.encode(texts)).max() < 1e-5
+    assert answer["revision"].endswith("+int8")
+    card = _get(server, f"/v1/models/{GOOD}")
+    assert card["backend"] == "onnxruntime-cpu-int8"
+    assert card["accuracy_gate"] == figures.model_dump()
 
 
 def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> None:

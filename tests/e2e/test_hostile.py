@@ -72,7 +72,9 @@ class Clients:
             thread.join()
 
     def _ask(self, url: str, question: dict[str, Any]) -> None:
-        request = urllib.request.Request(url, json.dumps(question).encode(), {"Content-Type": "application/json"})
+        # What is kept would be answered without the model.
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        request = urllib.request.Request(url, json.dumps(question).encode(), headers)
         first = None
         # The pause leaves the cores to the attacks.
         while not self._stop.wait(0.02):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -116,6 +117,16 @@ async def test_models_are_listed_with_their_state(client, fleet):
     card = (await client.get("/v1/models/sentence-transformers/all-MiniLM-L6-v2")).json()
     assert (card["state"], card["reason"], card["dimensions"]) == ("failed", "a file differs", DIMENSIONS)
     assert card["roles"] == ["embedding"]
+
+
+async def test_a_models_accuracy_gate_is_shown(client, fleet, open_client):
+    assert (await client.get("/v1/models/minilm")).json()["accuracy_gate"] is None
+    figures = {"precision": "int8", "metric": "spearman", "before": 0.867, "after": 0.866, "passed": True}
+    services = replace(build_services(fleet), gate={"minilm": figures}.get)
+    async with open_client(services) as other:
+        cards = {card["id"]: card for card in (await other.get("/v1/models")).json()["data"]}
+    assert cards["minilm"]["accuracy_gate"] == figures
+    assert cards["moods"]["accuracy_gate"] is None
 
 
 async def test_a_client_that_leaves_cancels_the_call(fleet):

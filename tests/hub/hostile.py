@@ -13,7 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 Change = Callable[[Path], None]
-GOOD_CONFIG = {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 4, "num_hidden_layers": 1}
+GOOD_CONFIG = {
+    "model_type": "bert",
+    "architectures": ["BertModel"],
+    "hidden_size": 4,
+    "num_hidden_layers": 1,
+    "id2label": {str(number): f"{number + 1} stars" for number in range(5)},
+}
 GOOD_TENSORS = {
     "a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
     "b": {"dtype": "F16", "shape": [4], "data_offsets": [16, 24]},

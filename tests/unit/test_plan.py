@@ -135,7 +135,7 @@ def test_every_role_is_played_or_refused_with_a_reason(of):
     for refusal in plan.refusals:
         assert refusal.why
         assert refusal.instead == plan.key_of(refusal.role) != refusal.key
-    assert {choice.key for choice in plan.choices} == set(placed(plan))
+    assert {choice.host for choice in plan.choices} == set(placed(plan))
 
 
 @pytest.mark.parametrize("name", set(MACHINES) - {"too-small"})
@@ -232,15 +232,25 @@ def test_embeddings_come_before_what_they_can_stand_in_for():
         assert plan.placements[0].key == plan.key_of("embedding")
 
 
-def test_an_embedding_model_is_served_as_a_stand_in_where_likeness_will_do():
+def test_a_light_head_is_free_where_its_base_has_a_place():
     plan = plan_of(machine(2, 4))
-    by_role = {choice.role: choice for choice in plan.choices}
-    assert by_role["embedding"].key == by_role["emotion"].key == "all-minilm-l6-v2"
-    assert by_role["embedding"].ready
-    assert by_role["emotion"].ready
-    gateway = planned_topology(plan, TASKS, read_template())["applications"][-1]
-    roles = gateway["deployments"][0]["user_config"]["roles"]
-    assert roles["emotion"] == roles["embedding"] == "all-minilm-l6-v2"
+    by_role = {choice.role: choice for choice in plan.choices if choice.ready}
+    assert by_role["embedding"].key == by_role["zero-shot"].key == "all-minilm-l6-v2"
+    assert (by_role["emotion"].key, by_role["emotion"].host) == ("minilm-emotion", "all-minilm-l6-v2")
+    assert by_role["sentiment"].key == "minilm-sentiment"
+    assert [placement.key for placement in plan.deployed] == ["all-minilm-l6-v2"]
+    written = planned_topology(plan, TASKS, read_template())["applications"]
+    assert [application["name"] for application in written] == ["all-minilm-l6-v2", *FIXED]
+    roles = written[-1]["deployments"][0]["user_config"]["roles"]
+    starter = read_template()["applications"][-1]["deployments"][0]["user_config"]["roles"]
+    assert roles == starter | {"zero-shot": "all-minilm-l6-v2"}
+
+
+def test_a_light_head_without_room_for_its_base_is_refused_and_without_its_engine_not_ready():
+    plan = plan_of(machine(2, 4), only=["minilm-emotion"])
+    assert [placement.key for placement in plan.deployed] == ["all-minilm-l6-v2"]
+    assert plan_of(MACHINES["too-small"], only=["minilm-emotion"]).choices == ()
+    assert plan_of(machine(2, 4), only=["minilm-emotion"], engines={"classification"}).deployed == ()
 
 
 def test_only_names_models_and_roles():

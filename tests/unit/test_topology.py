@@ -58,6 +58,14 @@ def test_unknown_arguments_and_deployments_are_refused(topology):
         check_applications(broken)
 
 
+def test_precision_is_one_that_there_is(topology):
+    topology["applications"][0]["args"]["precision"] = "int8"
+    check_applications(topology)
+    topology["applications"][0]["args"]["precision"] = "int4"
+    with pytest.raises(SettingsError, match="precision"):
+        check_applications(topology)
+
+
 def test_every_application_that_serves_models_scales_by_itself(topology):
     for application in topology["applications"]:
         if application["name"] != "gateway":

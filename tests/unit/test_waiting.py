@@ -16,6 +16,10 @@ def test_what_is_needed_and_what_is_left():
     assert lacking(MESSAGE) == "it waits for room: a replica needs 0.1 CPU (1.2 left) and 0.4 GPU (0 left)"
 
 
+def test_what_is_slow_to_start_where_there_is_room_does_not_wait_for_room():
+    assert lacking(MESSAGE.replace('"GPU": 0.4}', '"GPU": 0.4}', 1).replace("2}", '2, "GPU": 0.4}')) is None
+
+
 @pytest.mark.parametrize("message", ["", "The deployment failed to start 3 times in a row.", MESSAGE[:200]])
 def test_anything_else_is_no_waiting(message):
     assert lacking(message) is None
