@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from pydantic import BaseModel
-
-from model_store.catalogue import BY_SIMILARITY, ROLES, Prefixes
+from model_store.catalogue import BY_SIMILARITY, ROLES, Limits, Prefixes
 from model_store.errors import UnknownModel
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,191}")
@@ -30,7 +28,7 @@ class Model(Protocol):
     @property
     def dimensions(self) -> int | None: ...
     @property
-    def limits(self) -> BaseModel: ...
+    def limits(self) -> Limits: ...
     @property
     def roles(self) -> tuple[str, ...]: ...
     @property
