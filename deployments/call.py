@@ -77,9 +77,7 @@ class Fleet(Protocol):
     ) -> Answer:
         """Run inputs on an application. Raises ``Overloaded``, ``DeadlineExceeded``, ``ModelNotReady``."""
 
-    def stream(
-        self, application: str, request: GenerationRequest, context: CallContext
-    ) -> AsyncGenerator[Delta, None]:
+    def stream(self, application: str, request: GenerationRequest, context: CallContext) -> AsyncGenerator[Delta, None]:
         """Generate on an application; closing the generator stops the generation at the replica.
 
         Raised by its first step: ``InvalidInput``, ``ContextLengthExceeded``, ``Overloaded``, ``DeadlineExceeded``,

@@ -19,9 +19,7 @@ PER_REPLICA = 64
 class StreamTransport(Protocol):
     """The way to an application's replicas."""
 
-    def generate(
-        self, request: GenerationRequest, remaining_s: float, request_id: str
-    ) -> AsyncGenerator[Delta, None]:
+    def generate(self, request: GenerationRequest, remaining_s: float, request_id: str) -> AsyncGenerator[Delta, None]:
         """Stream from some replica; closing it stops the generation. Raises ``ReplicaDied`` or a ``MusterError``."""
 
     def replicas(self) -> int:
@@ -55,9 +53,7 @@ class GenerationLine:
         finally:
             self.running -= 1
 
-    async def _with_another_try(
-        self, request: GenerationRequest, context: CallContext
-    ) -> AsyncGenerator[Delta, None]:
+    async def _with_another_try(self, request: GenerationRequest, context: CallContext) -> AsyncGenerator[Delta, None]:
         for attempt in (1, 2):
             begun = False
             try:

@@ -116,7 +116,9 @@ class GeneratorReplica:
         """Says what it computes with; a model that writes answers no other calls."""
         refusal = InvalidInput("This model writes text; ask it with a prompt.", "model")
         pieces = [
-            PieceReply([None] * len(piece.inputs), [0] * len(piece.inputs), dict.fromkeys(range(len(piece.inputs)), refusal))
+            PieceReply(
+                [None] * len(piece.inputs), [0] * len(piece.inputs), dict.fromkeys(range(len(piece.inputs)), refusal)
+            )
             for piece in call.pieces
         ]
         return Reply(pieces, self._about.revision, 0.0, self._host.backlog_s(), self._about.backend)

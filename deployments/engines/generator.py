@@ -71,7 +71,9 @@ class Generator:
         """Write the golden continuations, alone and together. Raises ``EngineFault`` when a token moved."""
         assert self.stored.artefact is not None
         golden = json.loads((self.stored.folder / self.stored.artefact.folder / "golden.json").read_bytes())
-        prompts = [golden_input(self._model, self._tokenizer, text)["input_ids"][0].tolist() for text in golden["inputs"]]
+        prompts = [
+            golden_input(self._model, self._tokenizer, text)["input_ids"][0].tolist() for text in golden["inputs"]
+        ]
         expected = [[int(token) for token in tokens] for tokens in golden["outputs"]]
         found = [self._continue([prompt])[0] for prompt in prompts], self._continue(prompts)
         # Chosen in fp32; in 16 bits another token may win.

@@ -25,9 +25,7 @@ def stored(key: str) -> StoredModel:
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
     update = {"source": FolderSource(path=folder), "files": files, "revision": "d" * 40, "fallback": ()}
     spec = original.model_copy(update=update)
-    store = ModelStore(
-        tiny_models.root() / "store", Catalogue(format=1, models=(spec,)), prover=_prove_in_this_process
-    )
+    store = ModelStore(tiny_models.root() / "store", Catalogue(format=1, models=(spec,)), prover=_prove_in_this_process)
     store.adopt(spec)
     return store.open(key)
 

@@ -101,7 +101,9 @@ class PromptReader:
             return str(self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except jinja2.TemplateError as error:
             # Templates refuse what their model was not trained on: a system turn, two user turns in a row.
-            raise InvalidInput(f"The chat template of {self._model} refuses this order of roles.", "messages") from error
+            raise InvalidInput(
+                f"The chat template of {self._model} refuses this order of roles.", "messages"
+            ) from error
 
     def _joined(self, turns: Sequence[Turn]) -> list[int]:
         """A model without a template: every turn ends with the end token, the system's comes first."""
@@ -158,7 +160,8 @@ class PromptReader:
         if limits.shared:
             wanted = f" and max_tokens asks for {asked}" if asked else ""
             return ContextLengthExceeded(
-                f"The prompt has {tokens} tokens{wanted}; {self._model} has room for {limits.context} together.", "prompt"
+                f"The prompt has {tokens} tokens{wanted}; {self._model} has room for {limits.context} together.",
+                "prompt",
             )
         if asked and asked > limits.context:
             return ContextLengthExceeded(f"{self._model} writes at most {limits.context} tokens.", "max_tokens")

@@ -84,7 +84,9 @@ class Rows:
         held = rows if rows <= have[0] else max(rows, 2 * have[0])
         for number, layer in enumerate(self._layers):
             shape = like[number] if like else None
-            layer.grow((held, columns - unused + ROOM), (begin, width), begin + shift - unused, len(self.lengths), shape)
+            layer.grow(
+                (held, columns - unused + ROOM), (begin, width), begin + shift - unused, len(self.lengths), shape
+            )
         self.end -= unused
 
 
@@ -152,9 +154,7 @@ class _Layer:
         return tensor[: len(self._rows.lengths), :, self._rows.start : self._rows.end + new]
 
 
-def _larger(
-    old: Any, capacity: tuple[int, int], used: tuple[int, int], first: int, rows: int, like: Any
-) -> Any:
+def _larger(old: Any, capacity: tuple[int, int], used: tuple[int, int], first: int, rows: int, like: Any) -> Any:
     import torch
 
     example = old if old is not None else like
