@@ -50,7 +50,7 @@ def build(folder: Path, layers: int, width: int) -> StoredModel:
 
     torch.manual_seed(0)
     words = {f"w{number}": number for number in range(50_256)} | {"<|endoftext|>": 50_256}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<|endoftext|>"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<|endoftext|>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     end = "<|endoftext|>"
     wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, unk_token=end)

@@ -125,7 +125,7 @@ class Generator:
             self._network.prefill(probe, 1)
         layers = getattr(probe.cache, "self_attention_cache", probe.cache).layers
         room = (self._settings.kv_mb or KV_MB[self._device]) * 2**20
-        return max(1, room // sum(layer.keys.nbytes + layer.values.nbytes for layer in layers))
+        return int(max(1, room // sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)))
 
 
 def _positions(model: Any, tokenizer: Any) -> int:
