@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import math
-import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -15,18 +14,17 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments.application_state import state_of
 from deployments.call import Answer, CallContext, ModelState
 from deployments.dispatch import Dispatcher
 from deployments.errors import ModelNotReady, Overloaded
 from deployments.generation import Delta, GenerationRequest
 from deployments.generation_line import GenerationLine
-from deployments.waiting import lacking
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
 STATES_S, CONTROLLER_S = 1.0, 5.0
 BACKEND_S, REPLICA_S = 10.0, 2.0
-_RAISED = re.compile(r"^(?:[A-Za-z_][\w]*\.)*[A-Z]\w*: (?=\S)")
 
 
 class HandleTransport:
@@ -179,7 +177,7 @@ class ServeFleet:
             return {
                 name: replace(state, state=silent.state, reason=silent.reason) for name, state in self._states.items()
             }
-        return {name: _state(application) for name, application in status.applications.items()}
+        return {name: state_of(application) for name, application in status.applications.items()}
 
     def _dispatcher(self, application: str) -> Dispatcher:
         if application not in self._dispatchers:
@@ -187,26 +185,3 @@ class ServeFleet:
             transport = self._transports[application] = HandleTransport(application)
             self._dispatchers[application] = Dispatcher(application, transport, hint, sender=self._sender)
         return self._dispatchers[application]
-
-
-def _state(application: Any) -> ModelState:
-    """One application's Serve status as a model state; replicas are those of its scarcest deployment."""
-    running = [int(deployment.replica_states.get("RUNNING", 0)) for deployment in application.deployments.values()]
-    replicas = min(running, default=0)
-    status = str(application.status.value if hasattr(application.status, "value") else application.status)
-    # The application's own message only says that a deployment failed, not why.
-    reasons = [_reason(deployment.message) for deployment in application.deployments.values() if deployment.message]
-    reason = "; ".join(reasons) or application.message or None
-    if replicas > 0 and status in ("RUNNING", "DEPLOYING", "UNHEALTHY"):
-        return ModelState("ready", None, replicas)
-    if status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        return ModelState("failed", reason, replicas, given_up=status == "DEPLOY_FAILED")
-    waits = [lacking(deployment.message) for deployment in application.deployments.values()]
-    return ModelState("loading", next(filter(None, waits), None), replicas)
-
-
-def _reason(message: str) -> str:
-    """What went wrong, out of a deployment's message: the last line of a traceback, without the error's class."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    last = lines[-1] if lines else "no reason given"
-    return _RAISED.sub("", last)[:500]

@@ -16,7 +16,6 @@ from deployments.engines.cuda import ran_out_of_memory
 from deployments.engines.generating.generation import Generation
 from deployments.engines.generating.network import Network, Prefill
 from deployments.errors import EngineFault, OutOfMemory
-from model_store.errors import MusterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +189,7 @@ class Batch:
 
 
 def _fail(generations: Sequence[Generation], error: Exception) -> None:
+    """They end with the kind of error alone: its message may quote what was computed."""
+    fault = EngineFault(f"The model failed with {type(error).__name__}.")
     for generation in generations:
-        if isinstance(error, MusterError):
-            generation.error = error
-        else:
-            generation.error = OutOfMemory() if ran_out_of_memory(error) else EngineFault(_reason(error))
-
-
-def _reason(error: Exception) -> str:
-    """The kind of error alone: its message may quote what was computed."""
-    return f"The model failed with {type(error).__name__}."
+        generation.error = OutOfMemory() if ran_out_of_memory(error) else fault

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from deployments.engines.generating.rows import Row, Rows
+from deployments.engines.generating.padding import left_padded, right_padded
+from deployments.engines.generating.rows import Rows, row_of
 
 
 class Tokens(Protocol):
@@ -179,29 +180,3 @@ class Seq2SeqNetwork:
 def _decoder_layers(model: Any) -> Any:
     decoder = model.get_decoder()
     return getattr(decoder, "layers", None) or decoder.block
-
-
-def left_padded(rows: Sequence[Sequence[int]], device: str) -> tuple[Any, Any]:
-    """Ids and mask, (rows, longest) each; every row ends in the last column."""
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.tensor([[0] * (longest - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask
-
-
-def right_padded(rows: Sequence[Sequence[int]], device: str) -> tuple[Any, Any]:
-    """The same, every row beginning in the first column."""
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.tensor([list(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    return ids, mask
-
-
-def row_of(cache: Any, index: int, length: int, *, at_end: bool) -> Row:
-    """One prompt's keys and values out of a cache of several, without its padding."""
-    columns = slice(-length, None) if at_end else slice(0, length)
-    return [(layer.keys[index, :, columns], layer.values[index, :, columns]) for layer in cache.layers]

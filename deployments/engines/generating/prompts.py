@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from deployments.engines.generating.ranges import require_in_range
 from deployments.errors import ContextLengthExceeded, InvalidInput
-from deployments.generation import STOPS_MAX, GenerationRequest, Turn
+from deployments.generation import GenerationRequest, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class PromptReader:
         self._before, self._after = self._frame()
 
     def read(self, request: GenerationRequest) -> Prompt:
-        _check(request)
+        require_in_range(request)
         try:
             if isinstance(request.prompt, str):
                 return self._fit(self._plain_ids(request.prompt), request, self._before, self._after)
@@ -175,24 +176,6 @@ class PromptReader:
         inner = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
         first, last = (inner[0], inner[-1] + 1) if inner else (len(encoding.ids), len(encoding.ids))
         return encoding.ids[:first], encoding.ids[last:]
-
-
-def _check(request: GenerationRequest) -> None:
-    """Raises ``InvalidInput`` for a number that is out of its range."""
-    bounds: list[tuple[str, float, float, float]] = [
-        ("max_tokens", 1 if request.max_tokens is None else request.max_tokens, 1, 2**31),
-        ("min_tokens", request.min_tokens, 0, 2**31),
-        ("temperature", request.temperature, 0, 2),
-        ("top_p", request.top_p, 0, 1),
-        ("frequency_penalty", request.frequency_penalty, -2, 2),
-        ("presence_penalty", request.presence_penalty, -2, 2),
-        ("seed", request.seed or 0, -(2**63), 2**63 - 1),
-    ]
-    for name, value, least, most in bounds:
-        if not least <= value <= most:
-            raise InvalidInput(f"It must be from {least} to {most}.", name)
-    if len(request.stop) > STOPS_MAX or not all(request.stop):
-        raise InvalidInput(f"It must be up to {STOPS_MAX} texts, none of them empty.", "stop")
 
 
 def _droppable(turns: Sequence[Turn]) -> int | None:

@@ -14,6 +14,12 @@ Row = Sequence[tuple[Any, Any]]
 """Keys and values of one generation, layer by layer: (heads, tokens, width) each."""
 
 
+def row_of(cache: Any, index: int, length: int, *, at_end: bool) -> Row:
+    """One prompt's keys and values out of a cache of several, without its padding."""
+    columns = slice(-length, None) if at_end else slice(0, length)
+    return [(layer.keys[index, :, columns], layer.values[index, :, columns]) for layer in cache.layers]
+
+
 class Rows:
     """All layers of one kind of attention. ``cache`` is what transformers' models write to and read from."""
 
@@ -81,7 +87,8 @@ class Rows:
             return
         begin, width = self.start, self.width
         unused = 0 if shift else begin
-        held = rows if rows <= have[0] else max(rows, 2 * have[0])
+        # Not twice as many: what is held beyond the rows in use is memory that nobody has budgeted.
+        held = rows + rows // 4
         for number, layer in enumerate(self._layers):
             shape = like[number] if like else None
             layer.grow(
