@@ -13,7 +13,7 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from deployments.assembly import Assembly, kept_items
 from deployments.cache import ResultCache
 from deployments.call import Answer, CallContext, Fleet, Lane, ModelState
 from deployments.errors import Cancelled, DeadlineExceeded, Overloaded, StateUnavailable
+from deployments.generation import Delta, GenerationRequest
 from deployments.shared_cache import SharedCache
 
 T = TypeVar("T")
@@ -87,6 +88,10 @@ class CachedFleet:
 
     async def backend(self, application: str) -> str | None:
         return await self._fleet.backend(application)
+
+    def stream(self, application: str, request: GenerationRequest, context: CallContext) -> AsyncGenerator[Delta, None]:
+        """Generated text is never kept."""
+        return self._fleet.stream(application, request, context)
 
     async def call(
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext

@@ -5,7 +5,7 @@ process boundary, because monotonic clocks of two processes (or nodes) need not 
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -49,6 +49,7 @@ class Answer:
     """A model's answer to one request: one value per input, None where ``errors`` holds that index.
 
     ``details``: what the engine says of itself, a classifier's ``labels`` for example. ``hits``: values from the cache.
+    ``remote``: no replica of ours gave it but a remote provider's model of the same name.
     """
 
     values: Sequence[Any]
@@ -59,6 +60,7 @@ class Answer:
     timing: Timing = field(default_factory=Timing)
     details: Mapping[str, Any] = field(default_factory=dict)
     hits: int = 0
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,12 @@ class Fleet(Protocol):
     ) -> Answer:
         """Run inputs on an application. Raises ``Overloaded``, ``DeadlineExceeded``, ``ModelNotReady``."""
 
-    def stream(self, application: str, request: GenerationRequest, context: CallContext) -> AsyncIterator[Delta]:
-        """Generate text, delta by delta; closing the generator stops the generation. Errors before the first delta
-        are raised on the first ``anext``: ``InvalidInput``, ``ContextLengthExceeded``, and those of ``call``."""
+    def stream(self, application: str, request: GenerationRequest, context: CallContext) -> AsyncGenerator[Delta, None]:
+        """Generate on an application; closing the generator stops the generation at the replica.
+
+        Raised by its first step: ``InvalidInput``, ``ContextLengthExceeded``, ``Overloaded``, ``DeadlineExceeded``,
+        ``ModelNotReady``; ``DeadlineExceeded``, ``ModelNotReady`` and ``EngineFault`` by any.
+        """
 
     async def states(self) -> Mapping[str, ModelState]:
         """State of every application by name."""

@@ -1,13 +1,16 @@
-"""What a generation is asked for and what comes back, delta by delta: plain data that pickles well."""
+"""What a generation is asked with and what comes back of it: small frozen objects that travel through Serve handles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+STOPS_MAX = 4
+"""Stop strings a request may name, as OpenAI's API has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of a chat."""
+    """One message of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -15,9 +18,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """``prompt``: plain text, or a chat. ``max_tokens``: None for as many as fit. ``temperature``: 0 is greedy.
+    """One text to continue, a chat to answer, or a text to summarise; the model's task says which.
 
-    ``stop``: up to four texts that end the answer and are never part of it.
+    ``max_tokens``: None for as many as fit. ``temperature`` 0 is greedy. ``stop``: up to ``STOPS_MAX``, never part of
+    the text. ``seed``: the same text again, whatever else the replica generates. ``min_tokens``: before the end token.
     """
 
     prompt: str | tuple[Turn, ...]
@@ -34,9 +38,9 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New text (may be empty) and the tokens so far. ``finish``: set in the last one.
+    """New text of a generation (``""`` is possible) and the token counts so far.
 
-    ``cut``: {"tokens", "kept"} in the first one when the prompt was cut.
+    ``finish`` is set in the last one. ``cut``: ``{"tokens", "kept"}`` in the first one when the prompt was cut.
     """
 
     text: str

@@ -124,7 +124,7 @@ class EngineHost:
         except MusterError as error:
             return _refused(len(piece.inputs), error)
         outcomes = iter(group.outcomes)
-        values = [next(outcomes) if isinstance(item, Prepared) else item for item in prepared]
+        values = [_finished(item, next(outcomes)) if isinstance(item, Prepared) else item for item in prepared]
         errors = {index: value for index, value in enumerate(values) if isinstance(value, MusterError)}
         for index in errors:
             values[index] = None
@@ -171,6 +171,16 @@ async def _gone(piece: Piece) -> PieceReply:
 
 def _refused(count: int, error: MusterError) -> PieceReply:
     return PieceReply([None] * count, [0] * count, dict.fromkeys(range(count), error))
+
+
+def _finished(item: Prepared, outcome: Any) -> Any:
+    """The item's own answer, or its error."""
+    if item.finish is None or isinstance(outcome, MusterError):
+        return outcome
+    try:
+        return item.finish(outcome)
+    except Exception as error:  # noqa: BLE001 - what a head raises belongs to its item, not to the call
+        return blame(error)
 
 
 def _stack(values: list[Any]) -> Sequence[Any]:

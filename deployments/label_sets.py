@@ -27,7 +27,8 @@ _EKMAN: Mapping[str, str] = {
     "neutral": "neutral",
 }
 _EMOTION_OF = {word: emotion for emotion, words in _EKMAN.items() for word in words.split()}
-_SENTIMENT_OF = {name[:length]: name for name in SENTIMENTS for length in (3, len(name))}
+# GoEmotions' fourth group (surprise, realization, confusion, curiosity) leans neither way.
+_SENTIMENT_OF = {name[:length]: name for name in SENTIMENTS for length in (3, len(name))} | {"ambiguous": "neutral"}
 _STARS = re.compile(r"([1-9]) stars?")
 
 

@@ -15,6 +15,8 @@ from model_store.store import StoredModel
 
 ONCE_MORE = 2.0
 """While a model is loaded its weights exist twice: as read, and in the layout of the kernels or on the GPU."""
+WEIGHT_BYTES, WRITING_WEIGHT_BYTES = 4, 2
+"""Float32; on a GPU 16 bits for models that write."""
 HEADROOM = 128 * 2**20
 """Bytes for the tokenizer, activations and the batches on their way."""
 CONTEXT = 512 * 2**20
@@ -49,7 +51,10 @@ def free_bytes() -> int:
 def _claim_share(stored: StoredModel, share: float, cuda: Cuda) -> None:
     """Raises ``DoesNotFit`` when the weights need more than the share, or more than others have left of the GPU."""
     free, total = cuda.memory()
-    needed, own = _weight_bytes(stored) + HEADROOM, max(0, int(total * share) - CONTEXT)
+    weights = _weight_bytes(stored)
+    if stored.task in ("generation", "seq2seq"):
+        weights = weights * WRITING_WEIGHT_BYTES // WEIGHT_BYTES
+    needed, own = weights + HEADROOM, max(0, int(total * share) - CONTEXT)
     if needed > own:
         raise DoesNotFit(stored.key, needed, own, f"its share of the GPU ({share:g} of {total / 2**20:.0f} MiB)")
     if needed > free:
@@ -63,5 +68,5 @@ def _graph_bytes(stored: StoredModel) -> int:
 
 
 def _weight_bytes(stored: StoredModel) -> int:
-    """All weights in float32, whatever they are stored in: that is what engines compute with."""
-    return 4 * sum(elements(path) for path in stored.files.rglob("*.safetensors"))
+    """All weights as engines compute with them, whatever they are stored in."""
+    return WEIGHT_BYTES * sum(elements(path) for path in stored.files.rglob("*.safetensors"))

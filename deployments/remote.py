@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import math
-import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,16 +14,17 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments.application_state import state_of
 from deployments.call import Answer, CallContext, ModelState
 from deployments.dispatch import Dispatcher
 from deployments.errors import ModelNotReady, Overloaded
-from deployments.waiting import lacking
+from deployments.generation import Delta, GenerationRequest
+from deployments.generation_line import GenerationLine
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
 STATES_S, CONTROLLER_S = 1.0, 5.0
 BACKEND_S, REPLICA_S = 10.0, 2.0
-_RAISED = re.compile(r"^(?:[A-Za-z_][\w]*\.)*[A-Z]\w*: (?=\S)")
 
 
 class HandleTransport:
@@ -34,6 +34,7 @@ class HandleTransport:
         self._application = application
         self._handle: DeploymentHandle | None = None
         self._answer: DeploymentHandle | None = None
+        self._generate: DeploymentHandle | None = None
 
     def replicas(self) -> int:
         """What Serve's own router knows, pushed to it by the controller; asking the controller costs 20 ms a time."""
@@ -54,6 +55,22 @@ class HandleTransport:
             raise _translated(error, self._application) from error
         return reply
 
+    async def generate(
+        self, request: GenerationRequest, remaining_s: float, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        if self._generate is None:
+            await self._connect()
+        assert self._generate is not None
+        deltas = self._generate.remote(request, remaining_s, request_id)
+        try:
+            async for delta in deltas:
+                yield delta
+        except Exception as error:
+            raise _translated(error, self._application) from error
+        finally:
+            # Also where nobody reads any more: the replica is told, and drops the generation.
+            deltas.cancel()
+
     async def cancel(self, request_ids: Sequence[str]) -> None:
         if self._handle is None:
             return
@@ -67,9 +84,9 @@ class HandleTransport:
         except RayServeException as error:
             raise ModelNotReady(self._application, "it is not deployed") from error
         # Calls carry plain dataclasses and arrays of installed modules: pickle is enough and faster than cloudpickle.
-        self._answer = handle.options(
-            method_name="answer", request_serialization="pickle", response_serialization="pickle"
-        )
+        plain = {"request_serialization": "pickle", "response_serialization": "pickle"}
+        self._answer = handle.options(method_name="answer", **plain)
+        self._generate = handle.options(method_name="generate", stream=True, **plain)
         self._handle = handle
 
 
@@ -95,6 +112,7 @@ class ServeFleet:
         self._sender = uuid.uuid4().hex
         self._dispatchers: dict[str, Dispatcher] = {}
         self._transports: dict[str, HandleTransport] = {}
+        self._lines: dict[str, GenerationLine] = {}
         self._states: dict[str, ModelState] = {}
         self._backends: dict[str, tuple[float, str | None]] = {}
         self._asked = -math.inf
@@ -105,12 +123,19 @@ class ServeFleet:
         self, application: str, inputs: Sequence[Any], options: Mapping[str, Any], context: CallContext
     ) -> Answer:
         dispatcher = self._dispatcher(application)
-        if not self._transports[application].known():
-            # Serve's router would wait for a replica until the deadline, and there will be none.
-            state = (await self.states()).get(application)
-            if state is not None and state.given_up:
-                raise ModelNotReady(application, (state.reason or "it failed to start").rstrip("."))
+        await self._require_hope(application)
         return await dispatcher.call(inputs, options, context)
+
+    async def stream(
+        self, application: str, request: GenerationRequest, context: CallContext
+    ) -> AsyncGenerator[Delta, None]:
+        if application not in self._lines:
+            self._dispatcher(application)
+            self._lines[application] = GenerationLine(application, self._transports[application])
+        await self._require_hope(application)
+        async with contextlib.aclosing(self._lines[application].stream(request, context)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def states(self) -> Mapping[str, ModelState]:
         """Asked of the controller when somebody wants to know, and kept for ``STATES_S``."""
@@ -133,6 +158,13 @@ class ServeFleet:
             self._backends[application] = (time.monotonic(), backend)
         return backend
 
+    async def _require_hope(self, application: str) -> None:
+        """Raises ``ModelNotReady``: Serve's router would wait for a replica until the deadline, and there is none."""
+        if not self._transports[application].known():
+            state = (await self.states()).get(application)
+            if state is not None and state.given_up:
+                raise ModelNotReady(application, (state.reason or "it failed to start").rstrip("."))
+
     async def _ask(self) -> dict[str, ModelState]:
         """The controller's word; while it does not answer (it is restarted by itself), every application is unknown."""
         if self._question is None or self._question.done():
@@ -145,7 +177,7 @@ class ServeFleet:
             return {
                 name: replace(state, state=silent.state, reason=silent.reason) for name, state in self._states.items()
             }
-        return {name: _state(application) for name, application in status.applications.items()}
+        return {name: state_of(application) for name, application in status.applications.items()}
 
     def _dispatcher(self, application: str) -> Dispatcher:
         if application not in self._dispatchers:
@@ -153,26 +185,3 @@ class ServeFleet:
             transport = self._transports[application] = HandleTransport(application)
             self._dispatchers[application] = Dispatcher(application, transport, hint, sender=self._sender)
         return self._dispatchers[application]
-
-
-def _state(application: Any) -> ModelState:
-    """One application's Serve status as a model state; replicas are those of its scarcest deployment."""
-    running = [int(deployment.replica_states.get("RUNNING", 0)) for deployment in application.deployments.values()]
-    replicas = min(running, default=0)
-    status = str(application.status.value if hasattr(application.status, "value") else application.status)
-    # The application's own message only says that a deployment failed, not why.
-    reasons = [_reason(deployment.message) for deployment in application.deployments.values() if deployment.message]
-    reason = "; ".join(reasons) or application.message or None
-    if replicas > 0 and status in ("RUNNING", "DEPLOYING", "UNHEALTHY"):
-        return ModelState("ready", None, replicas)
-    if status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        return ModelState("failed", reason, replicas, given_up=status == "DEPLOY_FAILED")
-    waits = [lacking(deployment.message) for deployment in application.deployments.values()]
-    return ModelState("loading", next(filter(None, waits), None), replicas)
-
-
-def _reason(message: str) -> str:
-    """What went wrong, out of a deployment's message: the last line of a traceback, without the error's class."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    last = lines[-1] if lines else "no reason given"
-    return _RAISED.sub("", last)[:500]

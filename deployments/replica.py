@@ -5,21 +5,32 @@ checks and cancellation always answer.
 """
 
 import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
+from deployments.autoscaling import BACKLOG_METRIC
 from deployments.batching import BatchPolicy
 from deployments.engines.base import Engine
 from deployments.engines.device import Device, choose_device
 from deployments.engines.encoders import load_encoder
+from deployments.engines.generator import TASKS, Generator
 from deployments.engines.packed_encoder import BUDGETS
+from deployments.errors import InvalidInput, ModelNotReady
+from deployments.generation import Delta, GenerationRequest
+from deployments.generator_host import GeneratorHost
 from deployments.hosted import HostedReplica
 from deployments.memory import require_room
 from deployments.settings import load_settings
+from deployments.wire import Call, PieceReply, Reply
 from model_store.errors import GateClosed
 from model_store.gate import Precision
 from model_store.settings import load_settings as load_store_settings
 from model_store.signing import require_signature
-from model_store.store import ModelStore
+from model_store.store import ModelStore, StoredModel
+
+logger = logging.getLogger("ray.serve.muster")
 
 
 def _gpu_share() -> float:
@@ -36,8 +47,8 @@ def _policy(device: Device) -> BatchPolicy:
     return BatchPolicy(budget=load_settings().token_budget)
 
 
-def _load(key: str, device: Device, precision: Precision) -> tuple[Engine, str]:
-    """The warm engine and its task."""
+def _open(key: str, device: Device, precision: Precision = "fp32") -> StoredModel:
+    """The model's files, checked and marked as used; there is room for it."""
     if precision == "int8" and device.kind == "cuda":
         raise GateClosed(key, "no 8-bit backend on GPU; serve it there with precision: fp32")
     wanted = load_store_settings()
@@ -47,9 +58,26 @@ def _load(key: str, device: Device, precision: Precision) -> tuple[Engine, str]:
         require_signature(stored.folder, key, wanted.signing_key)
     require_room(stored, device)
     store.mark_used(key)
+    return stored
+
+
+def _load(key: str, device: Device, precision: Precision) -> tuple[Engine, str]:
+    """The warm engine and its task."""
+    stored = _open(key, device, precision)
     engine = load_encoder(stored, load_settings(), device)
     engine.warm()
     return engine, stored.task
+
+
+def _load_generator(key: str, device: Device) -> Generator:
+    """The warm generator. Raises ``ModelNotReady`` for a model of another task."""
+    stored = _open(key, device)
+    if stored.task not in TASKS:
+        raise ModelNotReady(key, f"it is a model for {stored.task} and writes no text")
+    generator = Generator(stored, load_settings(), device)
+    generator.load()
+    generator.warm()
+    return generator
 
 
 def _input(task: str, text: str) -> Any:
@@ -68,3 +96,45 @@ class ModelReplica(HostedReplica):
         # Distinct texts, because equal ones are computed once.
         texts = [f"Text number {n} of a dozen tokens or so, for one full batch." for n in range(policy.budget // 12)]
         await self._serve(engine, policy, _input(task, "ok"), [_input(task, text) for text in texts])
+
+
+class GeneratorReplica:
+    """One replica of a model that writes. Fails to start as ``ModelReplica`` does."""
+
+    async def __init__(self, key: str) -> None:  # type: ignore[misc]  # Serve awaits it
+        device = await asyncio.to_thread(choose_device, key, _gpu_share())
+        generator = await asyncio.to_thread(_load_generator, key, device)
+        self._host = GeneratorHost(generator)
+        self._about = generator.describe()
+        await self._host.check()
+        logger.info("%s serves revision %s on %s.", key, self._about.revision, self._about.backend)
+
+    async def generate(
+        self, request: GenerationRequest, remaining_s: float, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        """Stream one generation; a caller who cancels ends it."""
+        async with aclosing(self._host.generate(request, remaining_s)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def answer(self, call: Call) -> Reply:
+        """Says what it computes with; a model that writes answers no other calls."""
+        refusal = InvalidInput("This model writes text; ask it with a prompt.", "model")
+        pieces = [
+            PieceReply(
+                [None] * len(piece.inputs), [0] * len(piece.inputs), dict.fromkeys(range(len(piece.inputs)), refusal)
+            )
+            for piece in call.pieces
+        ]
+        return Reply(pieces, self._about.revision, 0.0, self._host.backlog_s(), self._about.backend)
+
+    async def cancel(self, request_ids: Sequence[str]) -> None:
+        """Nothing to do: whoever closes a stream has told this replica."""
+
+    async def check_health(self) -> None:
+        """Serve's health check: one real token. Raises what is wrong; Serve then replaces the replica."""
+        await self._host.check()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve's autoscaling metrics: predicted seconds until who waits is done."""
+        return {BACKLOG_METRIC: self._host.backlog_s()}

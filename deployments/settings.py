@@ -24,6 +24,9 @@ class DeploymentSettings(BaseSettings):
     ``spin_us``: microseconds that ONNX Runtime's threads spin between the operators of a pass before they sleep. Short
     spinning makes a pass of few tokens 10 to 20 % faster; unbounded, it takes the cores from the other processes.
 
+    ``kv_mb``: MiB for the keys and values of a replica's running generations, and so the bound of prompts and answers on
+    their way (default: 512 on a CPU, 4096 on a GPU).
+
     ``gate_dir``: lock files of the node's CPU gate. ``redis_url``: None where the embedded Redis or memory is used.
     """
 
@@ -32,6 +35,7 @@ class DeploymentSettings(BaseSettings):
     threads: int = Field(default_factory=cores, ge=1)
     token_budget: int = Field(default=512, ge=1)
     spin_us: int = Field(default=50, ge=0)
+    kv_mb: int | None = Field(default=None, ge=1)
     gate_dir: Path = Field(default_factory=default_gate_dir)
     redis_url: SecretStr | None = None
 

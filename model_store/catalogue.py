@@ -15,7 +15,9 @@ from model_store.errors import CatalogueError, UnknownModel
 from model_store.settings import load_settings
 
 ROLES = ("embedding", "emotion", "sentiment", "zero-shot", "chat", "summarize")
-RESERVED_KEYS = frozenset({*ROLES, "gateway", "skills"})
+SKILL_KEYS = ("empathy", "problem_solving", "self_regulation", "resilience")
+"""What the skill models are called where they stand beside the others, on `/v2`."""
+RESERVED_KEYS = frozenset({*ROLES, *SKILL_KEYS, "gateway", "skills"})
 CATALOGUE_PATH = Path(__file__).with_name("catalogue.yaml")
 
 BY_SIMILARITY = frozenset({"emotion", "sentiment", "zero-shot"})
@@ -53,6 +55,12 @@ class FolderSource(_Frozen):
     path: Path
 
 
+class ShippedSource(_Frozen):
+    """Files that come with Muster, in a folder of ``model_store``. They stay there: the store has no copy of them."""
+
+    shipped: Annotated[str, StringConstraints(pattern=r"^[a-z]+$")]
+
+
 class HubSource(_Frozen):
     """A repository of the hub; ``revision`` is what a first pull resolves to a commit when the model is unpinned."""
 
@@ -80,17 +88,19 @@ class ModelSpec(_Frozen):
     ``download_mb``: megabytes to expect; a pull shows the true figure first. ``labels``: classes in the model's order.
     ``summary_prefix``: what it wants written before a text that it shall summarise.
     ``fallback``: keys of simpler models that may answer for its roles, in order. ``licence``: SPDX where there is one.
+    ``head_of``: the embedding model of a light head, which lives in that model's application and shares its pass.
     """
 
     key: Key
     id: HubId
     task: Task
     family: Family
-    source: PackageSource | FolderSource | HubSource
+    source: PackageSource | FolderSource | ShippedSource | HubSource
+    head_of: Key | None = None
     revision: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|unpinned)$")]
     licence: str
     parameters: int = Field(gt=0)
-    download_mb: int = Field(gt=0)
+    download_mb: int = Field(ge=0)
     dimensions: int | None = Field(default=None, gt=0)
     prefixes: Prefixes | None = None
     summary_prefix: str = ""
@@ -106,6 +116,12 @@ class ModelSpec(_Frozen):
     def _is_complete(self) -> "ModelSpec":
         if (self.task == "embedding") != (self.dimensions is not None):
             raise ValueError("dimensions belong to embedding models, and every one of them has some")
+        if (self.head_of is not None) != isinstance(self.source, ShippedSource):
+            raise ValueError("heads, and nothing else, come with Muster")
+        if self.head_of and (self.task != "classification" or not self.labels or len(self.files) != 1):
+            raise ValueError("a head is a classifier of one file, and the catalogue has its labels")
+        if self.head_of and not next(iter(self.files.values())).startswith(self.revision):
+            raise ValueError("a head's revision is the beginning of its file's sha256")
         if isinstance(self.source, HubSource):
             return self
         if not self.files or self.revision == "unpinned":
@@ -145,7 +161,19 @@ class Catalogue(_Frozen):
         for model in self.models:
             if unknown := set(model.fallback) - keys:
                 raise ValueError(f"{model.key} falls back to unknown models: {', '.join(sorted(unknown))}")
+        embedding = {model.key for model in self.models if model.task == "embedding"}
+        for model in self.models:
+            if model.head_of and model.head_of not in embedding:
+                raise ValueError(f"{model.key} is the head of {model.head_of}, which is no embedding model")
         return self
+
+    def host_of(self, model: ModelSpec) -> ModelSpec:
+        """The model whose replicas answer for ``model``: itself, or of a head its base."""
+        return next(spec for spec in self.models if spec.key == model.head_of) if model.head_of else model
+
+    def heads_of(self, key: str) -> tuple[ModelSpec, ...]:
+        """The light heads on the model with this key."""
+        return tuple(model for model in self.models if model.head_of == key)
 
     def resolve(self, name: str) -> ModelSpec:
         """The model with this key, hub id (case ignored) or role. Raises ``UnknownModel``."""

@@ -22,11 +22,15 @@ MAX_REPLICAS = 2
 
 @dataclass(frozen=True)
 class Choice:
-    """``key`` plays ``role`` (empty for a model without one). ``ready``: this release has an engine that does it."""
+    """``key`` plays ``role`` (empty for a model without one). ``ready``: this release has an engine that does it.
+
+    ``host``: the model whose replicas do it, ``key`` itself or of a light head its base.
+    """
 
     role: str
     key: str
     ready: bool
+    host: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Plan:
     @property
     def deployed(self) -> tuple[Placement, ...]:
         """What this release can run; the others are pencilled in."""
-        ready = {choice.key for choice in self.choices if choice.ready}
+        ready = {choice.host for choice in self.choices if choice.ready}
         return tuple(placement for placement in self.placements if placement.key in ready)
 
     def key_of(self, role: str) -> str | None:
@@ -101,7 +105,8 @@ def make_plan(
     """
     chosen = tier_override or tier(machine)
     wanted = wanted_models(catalogue, chosen, tuple(only))
-    packing = _Packing(machine, engines, measured_in_8_bits(catalogue, measured, precision, eight_bit))
+    measured = measured_in_8_bits(catalogue, measured, precision, eight_bit)
+    packing = _Packing(machine, catalogue, engines, measured)
     for each in sorted(wanted, key=packing.urgency):
         packing.place(each)
     packing.grow()
@@ -122,8 +127,8 @@ def make_plan(
 class _Packing:
     """A plan in the making."""
 
-    def __init__(self, machine: Machine, engines: Collection[str], measured: Measured) -> None:
-        self._machine, self._engines, self._measured = machine, engines, measured
+    def __init__(self, machine: Machine, catalogue: Catalogue, engines: Collection[str], measured: Measured) -> None:
+        self._machine, self._catalogue, self._engines, self._measured = machine, catalogue, engines, measured
         self._devices: tuple[Device, ...] = ("gpu", "cpu") if machine.gpus else ("cpu",)
         self._room = Room(machine)
         self._slots: dict[str, list[Slot]] = {}
@@ -136,20 +141,21 @@ class _Packing:
         if not wanted.chain:
             return True, True, 0
         first = wanted.chain[0]
-        size = memory_mb(first, self._devices[0], self._measured)
+        size = memory_mb(self._catalogue.host_of(first), self._devices[0], self._measured)
         return not self._ready(wanted.role, first), wanted.role != "embedding", -size
 
     def place(self, wanted: Wanted) -> None:
         """The first model of the chain with room, or one that has a place already, plays the role."""
         role, failed, chosen = wanted.role, [], None
         for spec in wanted.chain:
-            why = self._settle(spec)
+            why = self._settle(self._catalogue.host_of(spec))
             if why is None:
                 chosen = spec
                 break
             failed.append((spec.key, why))
         if chosen:
-            self.choices.append(Choice(role, chosen.key, self._ready(role, chosen)))
+            host = self._catalogue.host_of(chosen)
+            self.choices.append(Choice(role, chosen.key, self._ready(role, chosen), host.key))
         if not wanted.chain:
             failed = [("-", "the catalogue has no model for it")]
         instead = chosen.key if chosen else None
@@ -192,8 +198,9 @@ class _Packing:
         return "; ".join(dict.fromkeys(reasons))
 
     def _ready(self, role: str, spec: ModelSpec) -> bool:
-        """Whether this release has an engine for the model and the model can play the role."""
-        return spec.task in self._engines and (not role or spec.plays(role))
+        """Whether this release has engines for the model and what it runs on, and the model can play the role."""
+        tasks = {spec.task, self._catalogue.host_of(spec).task}
+        return tasks <= set(self._engines) and (not role or spec.plays(role))
 
 
 def _in_precision(placement: Placement, precision: Precision, why_fp32: str) -> Placement:

@@ -67,8 +67,7 @@ def _answers(model: Any, tokenizer: Any, task: str) -> list[list[float]]:
 
 
 def _answer(model: Any, tokenizer: Any, text: str, task: str) -> list[float]:
-    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=_longest(model))
-    encoded.pop("token_type_ids", None)
+    encoded = golden_input(model, tokenizer, text)
     if task in ("classification", "zero-shot"):
         values = model(**encoded).logits[0]
     elif task == "embedding":
@@ -76,6 +75,13 @@ def _answer(model: Any, tokenizer: Any, text: str, task: str) -> list[float]:
     else:
         values = model.generate(**encoded, do_sample=False, num_beams=1, max_new_tokens=NEW_TOKENS)[0]
     return [float(value) for value in values]
+
+
+def golden_input(model: Any, tokenizer: Any, text: str) -> Any:
+    """What the model reads of a golden text: ``input_ids`` and ``attention_mask``, (1, tokens) each."""
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=_longest(model))
+    encoded.pop("token_type_ids", None)
+    return encoded
 
 
 def _longest(model: Any) -> int:

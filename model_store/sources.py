@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from model_store.catalogue import HubSource, ModelSpec, PackageSource
+from model_store.catalogue import HubSource, ModelSpec, PackageSource, ShippedSource
 from model_store.errors import SourceUnavailable
 
 
@@ -57,4 +57,6 @@ def source_of(spec: ModelSpec) -> Source:
         raise SourceUnavailable(f"{spec.key} is not in the store; `muster models pull {spec.key}` fetches it.")
     if isinstance(spec.source, PackageSource):
         return InstalledPackage(spec.source.package, spec.source.folder)
+    if isinstance(spec.source, ShippedSource):
+        return LocalFolder(Path(__file__).parent / spec.source.shipped)
     return LocalFolder(spec.source.path)

@@ -41,7 +41,7 @@ _STAGING, _PULL, _REPLACED, _USED = ".staging-", ".pull-", ".replaced-", ".used-
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A verified model on disk; ``artefact`` is None for a family that is not converted.
+    """A verified model on disk; ``artefact`` is None for a family that is not converted. ``heads``: light heads on it.
 
     ``revision``: of the answers too. In 8 bits it ends with ``+int8``, so that whatever is kept by revision is kept apart.
     """
@@ -52,6 +52,7 @@ class StoredModel:
     folder: Path
     artefact: Artefact | None
     precision: Precision = "fp32"
+    heads: tuple[ModelSpec, ...] = ()
 
     @property
     def files(self) -> Path:
@@ -183,7 +184,9 @@ class ModelStore:
         folder = self.path(key)
         manifest = self._manifest(folder, key)
         verify_folder(folder, manifest).require()
-        stored = StoredModel(key, manifest.id, manifest.revision, folder, manifest.artefact)
+        stored = StoredModel(
+            key, manifest.id, manifest.revision, folder, manifest.artefact, heads=self._known().heads_of(key)
+        )
         if precision == "fp32":
             return stored
         if (why := why_closed(manifest, folder)) is not None:
@@ -252,11 +255,14 @@ class ModelStore:
     def _manifest(self, folder: Path, key: str) -> Manifest:
         """A manifest rewritten together with a file still differs from the lock that ships with Muster."""
         manifest = Manifest.read(folder, key)
-        self._catalogue = self._catalogue or load_catalogue()
-        for spec in self._catalogue.models:
+        for spec in self._known().models:
             if spec.key == key and spec.revision == manifest.revision and not matches(manifest, spec):
                 raise TamperedModel(key, MANIFEST, "it is not what the catalogue says")
         return manifest
+
+    def _known(self) -> Catalogue:
+        self._catalogue = self._catalogue or load_catalogue()
+        return self._catalogue
 
     @contextmanager
     def changing(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.replica import ModelReplica
+from deployments.replica import GeneratorReplica, ModelReplica
 from deployments.skills.graph import Fusion, Inference, Reasoning
 from model_store.gate import Precision
 from serve_app.gateway import Gateway
@@ -23,13 +23,15 @@ class _Args(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelArgs(_Args):
-    """``model``: a key of the catalogue; it is also the application's and the deployment's name.
-
-    ``precision``: int8 only starts where the model's accuracy gate passed (`muster models quantize`).
-    """
+class GeneratorArgs(_Args):
+    """``model``: a key of the catalogue; it is also the application's and the deployment's name."""
 
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Catalogue key.")]
+
+
+class ModelArgs(GeneratorArgs):
+    """``precision``: int8 only starts where the model's accuracy gate passed (`muster models quantize`)."""
+
     precision: Precision = "fp32"
 
 
@@ -45,6 +47,12 @@ def model(args: ModelArgs) -> Application:
     """A model application: one deployment that carries the model's own name."""
     args = ModelArgs.model_validate(args)
     return _deployment(_internal(ModelReplica), args.model).bind(args.model, args.precision)
+
+
+def generator(args: GeneratorArgs) -> Application:
+    """The same for a model that writes text."""
+    args = GeneratorArgs.model_validate(args)
+    return _deployment(_internal(GeneratorReplica), args.model).bind(args.model)
 
 
 def skills(args: SkillArgs) -> Application:

@@ -9,7 +9,9 @@
         │   └── OriginRefused        a host name or a web page that may not drive this server
         ├── NotFound                 no such thing
         │   ├── UnknownStudent
+        │   ├── UnknownVersion
         │   └── UnknownSkill
+        ├── RemoteFailed             the remote provider was asked, as the last resort, and failed
         ├── BodyTooLarge             more bytes than the limit
         └── UnsupportedMedia         not ``application/json``, or a compressed body
 
@@ -57,6 +59,17 @@ class UnknownStudent(NotFound):
         super().__init__(message)
 
 
+class UnknownVersion(NotFound):
+    """The model has no such version."""
+
+    def __init__(self, known: str) -> None:
+        super().__init__(known)
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"The model has one version at a time, {self.known}."
+
+
 class UnknownSkill(NotFound):
     """No such skill type. ``known`` are the valid ones."""
 
@@ -82,6 +95,18 @@ class BodyTooLarge(ServeError):
 
     def __str__(self) -> str:
         return f"The body is larger than {self.limit} bytes; send the items in several requests."
+
+
+class RemoteFailed(ServeError):
+    """The local model cannot answer and the remote provider, which was asked instead, failed. ``reason`` is our own
+    words: nothing of the provider's answer is in it."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model, self.reason = model, reason
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r} cannot answer here, and the remote provider did not either: {self.reason}."
 
 
 class UnsupportedMedia(ServeError):

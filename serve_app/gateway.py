@@ -24,6 +24,7 @@ from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.errors import SettingsError
 from serve_app.metrics import GatewayMetrics
+from serve_app.remote.fallback import remote_fallback
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
 from serve_app.stored_gates import StoredGates
@@ -43,7 +44,7 @@ class Gateway:
         replica = secrets.token_hex(3)
         metrics = GatewayMetrics(replica)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        state = State(url, metrics.state_error)
+        state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
         fleet = CachedFleet(
             ServeFleet({"skills": _row_hint}, _text_hint),
             ResultCache(settings.cache_bytes, settings.cache_ttl_s),
@@ -54,13 +55,14 @@ class Gateway:
         )
         self._services = Services(
             fleet=fleet,
-            catalogue=Models(load_catalogue().models),
+            catalogue=catalogue,
             state=state,
             settings=settings,
             keys=KeyRing(settings.keys_file),
             metrics=metrics,
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
             gate=StoredGates(ModelStore(store.store_dir)),
+            remote=remote_fallback(settings, catalogue, metrics.remote_call),
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

@@ -59,6 +59,9 @@ class GatewayMetrics:
             "muster_fallbacks", "Answers of a role's stand-in", ["role", "model"], registry=registry
         )
         self.streams_open = Gauge(STREAMS_OPEN, "Generations that somebody waits for", registry=registry)
+        self._remote_calls = Counter(
+            "muster_remote_calls", "Calls that a remote provider was to answer", ["model", "outcome"], registry=registry
+        )
         self._state_errors = Counter("muster_state_errors", "Failed Redis operations", ["kind"], registry=registry)
         self.state_up = Gauge(
             "muster_state_up", "1 when Redis answers and the counters are complete", registry=registry
@@ -90,6 +93,10 @@ class GatewayMetrics:
     def fallback(self, role: str, model: str) -> None:
         """Count an answer that another model than the role's first choice gave."""
         self._fallbacks.labels(role, model).inc()
+
+    def remote_call(self, model: str, outcome: str) -> None:
+        """Count a call of the remote provider."""
+        self._remote_calls.labels(model, outcome).inc()
 
     def state_error(self, kind: str) -> None:
         """Count a failed Redis operation by the exception's type."""

@@ -14,7 +14,10 @@ from model_store.room import gigabytes, usable_mb
 from serve_app.errors import SettingsError
 from serve_app.topology import check_applications, check_topology
 
-ENGINES: Mapping[str, str] = dict.fromkeys(("embedding", "classification", "zero-shot"), "serve_app.app:model")
+ENGINES: Mapping[str, str] = {
+    **dict.fromkeys(("embedding", "classification", "zero-shot"), "serve_app.app:model"),
+    **dict.fromkeys(("generation", "seq2seq"), "serve_app.app:generator"),
+}
 """Tasks that this release serves, and what builds the application of such a model. All else is only pencilled in."""
 FIXED = ("skills", "gateway")
 """Applications that every topology has, whatever the models."""

@@ -3,6 +3,7 @@
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -53,11 +54,19 @@ class Settings(BaseSettings):
     cache_slots: int = Field(
         20_000, ge=0, le=10_000_000, description="Answers of up to 16 KiB kept in Redis for one tenant; 0: none."
     )
+    remote_models: Names = Field(
+        (),
+        description="Keys of models that a remote provider may answer for while the local ones cannot; commas between.",
+    )
+    remote_token: SecretStr | None = Field(None, description="The provider's access token.")
+    remote_url: str = Field(
+        "https://router.huggingface.co", description="The provider: Hugging Face's router, or its like."
+    )
     access_log: Path | None = Field(
         None, description="File of the access log. Unset: logs/access.log of the data folder."
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", "ready_roles", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "ready_roles", "remote_models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """``a, b`` from the environment, or a sequence from code."""
@@ -69,6 +78,17 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {self.host} is reachable from outside and no keys are configured: set MUSTER_KEYS_FILE"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _remote_is_complete(self) -> Self:
+        url = urlsplit(self.remote_url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.username:
+            raise ValueError("remote_url must be the https:// address of a provider")
+        if url.scheme == "http" and not is_loopback(url.hostname):
+            raise ValueError("remote_url must be https://: the token would cross the network in the clear")
+        if self.remote_models and self.remote_token is None:
+            raise ValueError("remote_models needs a token: set MUSTER_REMOTE_TOKEN")
         return self
 
 

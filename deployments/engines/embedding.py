@@ -1,14 +1,17 @@
-"""Texts to embeddings, float32 arrays of shape (dimensions,)."""
+"""Texts to embeddings, float32 arrays of shape (dimensions,), or to the probabilities of a light head on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from deployments.engines.base import Prepared
+from deployments.engines.light_head import LightHead
 from deployments.engines.pooling import Floats, Head, normalize
 from deployments.engines.text_task import Rows, TextTask, pooled, texts_of
 from deployments.engines.tokens import EncoderFacts, TokenReader
+from deployments.errors import ModelNotReady
 
 
 class Embedding(TextTask):
@@ -17,9 +20,21 @@ class Embedding(TextTask):
     noun = "embeddings"
     tolerance = 1e-5
 
-    def __init__(self, facts: EncoderFacts, reader: TokenReader, head: Head) -> None:
+    def __init__(self, facts: EncoderFacts, reader: TokenReader, head: Head, light: Mapping[str, LightHead]) -> None:
         super().__init__(facts, reader)
         self.head: Head = head
+        self._light = light
+
+    def prepare(self, inputs: Sequence[Any], options: dict[str, Any]) -> list[Prepared | Exception]:
+        """Option ``head``: the address of a light head, whose probabilities (labels,) are the answer."""
+        items = super().prepare(inputs, options)
+        address = options.get("head")
+        if address is None:
+            return items
+        head = self._light.get(address)
+        if head is None:
+            return [ModelNotReady(address, "its file is missing or damaged")] * len(items)
+        return [replace(item, finish=head) if isinstance(item, Prepared) else item for item in items]
 
     def answers(self, items: Sequence[Prepared], rows: Rows) -> list[Floats]:
         windows = texts_of(items)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deployments.engines.classification import Classification
 from deployments.engines.embedding import Embedding
+from deployments.engines.light_head import load_heads
 from deployments.engines.pairs import PairReader
 from deployments.engines.pooling import load_head
 from deployments.engines.text_task import TextTask
@@ -19,4 +20,5 @@ def load_task(stored: StoredModel, facts: EncoderFacts, folder: Path) -> TextTas
     reader = TokenReader(folder, facts, stored.key)
     if stored.task == "classification":
         return Classification(facts, reader)
-    return Embedding(facts, reader, load_head(stored.files))
+    light = load_heads(stored.heads, facts.dimensions)
+    return Embedding(facts, reader, load_head(stored.files), light)

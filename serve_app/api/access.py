@@ -10,8 +10,8 @@ from serve_app.auth import ANYONE, KeyRing
 from serve_app.errors import Forbidden, OriginRefused
 from serve_app.settings import Settings, is_loopback
 
-OPEN = frozenset({"/health"})
-ANY_KEY = frozenset({"/docs", "/openapi.json", "/readiness", "/health/detailed"})
+OPEN = frozenset({"/health", "/v2/health/live"})
+ANY_KEY = frozenset({"/docs", "/openapi.json", "/readiness", "/health/detailed", "/v2/health/ready"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 

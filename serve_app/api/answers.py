@@ -24,6 +24,12 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+class PlainError(BaseModel):
+    """An error's body on ``/v2``."""
+
+    error: str
+
+
 class Usage(BaseModel):
     """Tokens that were read."""
 
@@ -274,3 +280,135 @@ class HealthReport(BaseModel):
     version: str
     python_version: str
     timestamp: datetime
+
+
+class ServerLive(BaseModel):
+    """The process is up."""
+
+    live: bool
+
+
+class ServerReady(BaseModel):
+    """The main job answers."""
+
+    ready: bool
+
+
+class ServerMetadata(BaseModel):
+    """Who serves, and which extensions of the Open Inference Protocol."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(BaseModel):
+    """A tensor's name, type and shape; -1 is any number."""
+
+    name: str
+    datatype: Literal["BYTES", "FP32"]
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """A model's tensors. ``parameters``: text that says what the protocol has no place for."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    parameters: dict[str, str]
+
+
+class ModelReady(BaseModel):
+    """The model answers."""
+
+    name: str
+    ready: bool
+
+
+class OutputTensor(TensorMetadata):
+    """A tensor, flat, row by row. ``data`` is missing where the bytes follow the JSON."""
+
+    parameters: dict[str, int] | None = None
+    data: list[float] | list[str] | None = None
+
+
+class InferenceAnswer(BaseModel):
+    """The tensors and who made them: ``parameters`` has ``revision``, ``fallback``, and what was ``truncated``."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    parameters: dict[str, bool | float | str]
+    outputs: list[OutputTensor]
+
+
+class LocalModel(BaseModel):
+    """A deployed model and whether it answers."""
+
+    model: str
+    state: Literal["ready", "loading", "not_pulled", "failed"]
+    reason: str | None
+
+
+class RoleCapability(BaseModel):
+    """Who would answer for a role now: models that are ready here, and those the remote provider may be asked for."""
+
+    state: Literal["ready", "unavailable"]
+    local: list[str]
+    remote: list[str]
+
+
+class SkillCapability(BaseModel):
+    """The skill graph."""
+
+    skill_types: list[str]
+    state: Literal["ready", "loading", "not_pulled", "failed"]
+    reason: str | None
+
+
+class RemoteCapability(BaseModel):
+    """One remote model. ``answers``, and its ``milliseconds`` or ``problem``: only when it was asked."""
+
+    model: str
+    task: str
+    breaker: Literal["closed", "open", "half_open"]
+    reason: str | None
+    retry_after_s: float
+    answers: bool | None = None
+    problem: str | None = None
+    milliseconds: float | None = None
+
+
+class RemoteCapabilities(BaseModel):
+    """The remote provider."""
+
+    configured: bool
+    models: list[RemoteCapability]
+
+
+class ReasoningCapability(BaseModel):
+    """Who writes the assessments' words."""
+
+    provider: Literal["template", "llm"]
+
+
+class StoreCapability(BaseModel):
+    """Redis, which holds what is stored."""
+
+    state: Literal["ready", "unavailable", "not_configured"]
+
+
+class Capabilities(BaseModel):
+    """What this deployment can do now. ``tasks``: deployed models by task."""
+
+    tasks: dict[str, list[LocalModel]]
+    roles: dict[str, RoleCapability]
+    skills: SkillCapability
+    remote: RemoteCapabilities
+    reasoning: ReasoningCapability
+    store: StoreCapability

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from deployments.errors import InvalidInput
 from serve_app.api import openapi
 from serve_app.api.bodies import refuse
+from serve_app.api.capabilities import CapabilityRoutes
 from serve_app.api.classify import LabelRoutes
 from serve_app.api.completions import Completions
 from serve_app.api.docs_page import docs_page
@@ -22,6 +23,7 @@ from serve_app.api.embeddings import Embeddings
 from serve_app.api.errors import error_response
 from serve_app.api.exchange import exchange_of
 from serve_app.api.health import HealthRoutes
+from serve_app.api.inference import OpenInference
 from serve_app.api.middleware import Envelope
 from serve_app.api.models import ModelRoutes
 from serve_app.api.records import Records
@@ -37,6 +39,7 @@ DESCRIPTION = (
 )
 TAGS = [
     {"name": "models", "description": "Models by key, Hugging Face id or role; OpenAI's shapes."},
+    {"name": "tensors", "description": "The Open Inference Protocol v2: models by key, tensors in and out."},
     {"name": "skills", "description": "Skill assessments: inference, evidence fusion, reasoning."},
     {"name": "students", "description": "What is stored on a student."},
     {"name": "operations", "description": "Health and metrics."},
@@ -71,8 +74,19 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         exception_handlers={HTTPException: _answer, RequestValidationError: _answer},
     )
     # The hot route first: routes are tried in order.
-    for routes in (Embeddings, LabelRoutes, Completions, Summaries, Skills, Students, Records, ModelRoutes):
+    for routes in (
+        Embeddings,
+        LabelRoutes,
+        Completions,
+        Summaries,
+        Skills,
+        Students,
+        Records,
+        ModelRoutes,
+        CapabilityRoutes,
+    ):
         routes(services).mount(app)
+    OpenInference(services, app.version).mount(app)
     HealthRoutes(services, app.version).mount(app)
     _mount_docs(app)
     openapi.install(app)
@@ -115,6 +129,8 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
             yield
         finally:
             await services.shared_metrics.stop()
+            if services.remote is not None:
+                await services.remote.close()
             await services.state.close()
             services.access_log.stop()
 

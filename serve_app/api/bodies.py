@@ -17,8 +17,11 @@ _OWN_WORDS = {"extra_forbidden": "This field is not known here; remove it.", "mi
 async def read_json(request: Request) -> Any:
     """The body's JSON; None when there is no body. Raises ``MalformedBody``."""
     body = await request.body()
-    if not body:
-        return None
+    return parse_json(body) if body else None
+
+
+def parse_json(body: bytes) -> Any:
+    """Raises ``MalformedBody``, saying where."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -78,6 +78,7 @@ def timing_headers(answer: Answer) -> dict[str, str]:
         "X-Tokenize-Ms": f"{timing.tokenize_ms:.2f}",
         "X-Compute-Ms": f"{timing.compute_ms:.2f}",
         "X-Cache-Hits": str(answer.hits),
+        **({"X-Fallback": "true"} if answer.remote else {}),
     }
 
 

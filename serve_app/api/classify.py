@@ -93,7 +93,7 @@ def _response(answered: Answered[Labelled], top_k: int | None) -> Response:
         "data": [_row(index, found, top_k) for index in range(len(found.scores))],
         "model": answered.model.key,
         "revision": found.answer.revision,
-        "fallback": answered.fallback,
+        "fallback": answered.fallback or found.answer.remote,
         "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
         "truncated": found.truncated,
     }

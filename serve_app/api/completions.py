@@ -25,6 +25,7 @@ from serve_app.api.names import Model
 from serve_app.api.openapi import json_body, json_events
 from serve_app.api.roles import Answered, by_role
 from serve_app.api.services import Services
+from serve_app.remote.fallback import REVISION
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ class Completions:
 
 
 def _origin(request_id: str, answered: Answered[Any], revision: str) -> Origin:
-    return Origin(request_id, answered.model, revision or answered.model.revision, answered.fallback)
+    fallback = answered.fallback or revision == REVISION
+    return Origin(request_id, answered.model, revision or answered.model.revision, fallback)
 
 
 def _described(summary: str, body: type[BaseModel], answer: type[BaseModel], chunk: type[BaseModel]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from deployments.call import Answer
 from deployments.errors import ContextLengthExceeded, EngineFault, InvalidInput
 from serve_app.api.answers import EmbeddingAnswer
 from serve_app.api.bodies import read
-from serve_app.api.calls import call_model, first_error, timing_headers
+from serve_app.api.calls import first_error, timing_headers
 from serve_app.api.errors import responses
+from serve_app.api.fallback import ask_model
 from serve_app.api.names import Model, with_prefix
 from serve_app.api.openapi import json_body
 from serve_app.api.schemas import EmbeddingRequest, Encoding
@@ -54,7 +55,7 @@ class Embeddings:
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
         check_texts(texts, self._services.settings.max_text_chars, single=isinstance(asked.input, str))
         wanted = with_prefix(model, texts, asked.input_type)
-        answer = await call_model(self._services, request, model.key, wanted, {"truncate": asked.truncate})
+        answer = await ask_model(self._services, request, model, wanted, {"truncate": asked.truncate})
         if error := first_error(answer, "input" if isinstance(asked.input, str) else "input[{}]"):
             raise error
         body = await encode(answer, model.key, asked.encoding_format)
@@ -72,10 +73,10 @@ def check_model(model: Model, asked: EmbeddingRequest) -> None:
         )
 
 
-def check_texts(texts: Sequence[str], longest: int, *, single: bool) -> None:
+def check_texts(texts: Sequence[str], longest: int, *, single: bool, name: str = "input") -> None:
     """Refuse NUL characters and texts too long to tokenise. Raises ``InvalidInput``."""
     for index, text in enumerate(texts):
-        check_text(text, longest, "input" if single else f"input[{index}]")
+        check_text(text, longest, name if single else f"{name}[{index}]")
 
 
 def check_text(text: str, longest: int, param: str) -> None:
@@ -107,7 +108,7 @@ async def encode(answer: Answer, model: str, encoding: Encoding) -> bytes:
             "object": "list",
             "model": model,
             "revision": answer.revision,
-            "fallback": False,
+            "fallback": answer.remote,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             "truncated": list(answer.truncated),
         }

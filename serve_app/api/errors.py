@@ -18,12 +18,12 @@ from starlette.responses import Response
 from deployments import errors as middle
 from model_store import errors as ground
 from serve_app import errors as top
-from serve_app.api.answers import ErrorBody
+from serve_app.api.answers import ErrorBody, PlainError
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How one kind of error looks. ``v1_status``: where the OpenAI routes differ."""
+    """How one kind of error looks. ``v1_status``: where the OpenAI routes and ``/v2`` differ."""
 
     status: int
     type: str
@@ -34,7 +34,7 @@ class Row:
 
     def on(self, path: str) -> int:
         """The status on this path."""
-        return self.v1_status if self.v1_status and path.startswith("/v1/") else self.status
+        return self.v1_status if self.v1_status and (path.startswith("/v1/") or is_v2(path)) else self.status
 
 
 INVALID, MISSING, BROKEN, BUSY = "invalid_request_error", "not_found_error", "server_error", "unavailable_error"
@@ -65,6 +65,7 @@ TABLE: dict[type[BaseException], Row] = {
     ground.SourceUnavailable: Row(503, BUSY, "source_unavailable", retry_after_s=60),
     ground.StoreBusy: Row(503, BUSY, "store_busy", retry_after_s=5),
     middle.StateUnavailable: Row(503, BUSY, "state_unavailable", retry_after_s=2),
+    top.RemoteFailed: Row(502, "upstream_error", "remote_failed"),
     middle.DeadlineExceeded: Row(504, "timeout_error", "deadline_exceeded"),
     ground.MusterError: DEFECT,
 }
@@ -110,12 +111,18 @@ def error_response(error: BaseException, path: str, request_id: str) -> Response
     """The answer to a request that ended in this error."""
     error = cause_of(error)
     row = row_for(error)
+    body = error_body(error, row, request_id)
     return Response(
-        orjson.dumps(error_body(error, row, request_id)),
+        orjson.dumps({"error": _in_one_line(body["error"])} if is_v2(path) else body),
         row.on(path),
         headers=_headers(error, row),
         media_type="application/json",
     )
+
+
+def is_v2(path: str) -> bool:
+    """Whether the Open Inference Protocol says what an error looks like: ``{"error": "text"}``."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def describe_defect(error: BaseException) -> str:
@@ -134,7 +141,11 @@ def responses(prefix: str) -> dict[int | str, dict[str, Any]]:
         if status != 499 and row.code not in codes.setdefault(status, []):
             codes[status].append(row.code)
     return {
-        status: {"model": ErrorBody, "description": f"`code`: {', '.join(codes[status])}"} for status in sorted(codes)
+        status: {
+            "model": PlainError if is_v2(prefix) else ErrorBody,
+            "description": f"`code`: {', '.join(codes[status])}",
+        }
+        for status in sorted(codes)
     }
 
 
@@ -144,6 +155,12 @@ def _message(error: BaseException, row: Row) -> str:
     if row.status >= 500 and row is DEFECT:
         return "Something broke on our side; the request id finds it in the log."
     return str(error) or "The request cannot be answered."
+
+
+def _in_one_line(told: dict[str, str | None]) -> str:
+    """The field and the message, where the message does not name it by itself."""
+    message, param = told["message"] or "", told["param"]
+    return message if not param or param in message else f"{param}: {message}"
 
 
 def _headers(error: BaseException, row: Row) -> dict[str, str]:

@@ -1,87 +1,21 @@
-"""The shapes of requests for generated text: OpenAI's documented fields, and summaries.
-
-A field that would change the answer and is not supported may only say that it is not used; else it is refused with the
-reason.
-"""
+"""The shapes of requests for generated text: OpenAI's documented fields, and summaries."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from deployments.errors import InvalidInput
 from deployments.generation import GenerationRequest, Turn
 from serve_app.api.messages import Messages
 from serve_app.api.schemas import Body, Texts
+from serve_app.api.unsupported import Generative, Off
 
 MAX_STOPS, MAX_STOP_CHARS = 4, 256
 MAX_NEW_TOKENS = 1_000_000
 MAX_WORDS = 1000
 COMPLETION_TOKENS = 16
 """OpenAI's own default for plain completions."""
-
-_TOOLS = "no tools are called here; write what the model should know into messages"
-_PROBABILITIES = "the probabilities of tokens are not kept"
-_TEXT_ONLY = "models here read and write text only"
-WHY = {
-    "n": "a request has one answer; send it several times for more",
-    "best_of": "a request has one answer, and it is not chosen from several",
-    "echo": "the answer is the new text only; put the prompt in front of it yourself",
-    "suffix": "models here only continue a text, they do not fill gaps",
-    "logprobs": _PROBABILITIES,
-    "top_logprobs": _PROBABILITIES,
-    "logit_bias": "token numbers differ from model to model, so that a bias would hit other words than you mean",
-    "tools": _TOOLS,
-    "tool_choice": _TOOLS,
-    "parallel_tool_calls": _TOOLS,
-    "functions": _TOOLS,
-    "function_call": _TOOLS,
-    "response_format": "the answer is plain text and no other form of it is enforced; ask for the form in messages",
-    "modalities": _TEXT_ONLY,
-    "audio": _TEXT_ONLY,
-    "prediction": "an expected answer makes nothing faster here; leave it out",
-    "web_search_options": "nothing is looked up; write what the model should know into messages",
-    "reasoning_effort": "models here have no setting for it",
-    "verbosity": "models here have no setting for it; use max_tokens or ask for short answers",
-    "store": "answers are not stored",
-    "metadata": "answers are not stored, and metadata with them neither",
-    "stream_options.include_obfuscation": "chunks are not padded",
-}
-"""Unsupported fields and the reason."""
-
-
-def _give_reasons(schema: dict[str, Any]) -> None:
-    for name, field in schema["properties"].items():
-        if why := WHY.get(name):
-            field["description"] = f"Not supported: {why}."
-
-
-class Generative(Body):
-    """Base of requests with OpenAI's fields: says why an unsupported one is refused."""
-
-    model_config = ConfigDict(json_schema_extra=_give_reasons)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _gives_reasons(cls, value: Any, handler: ModelWrapValidatorHandler["Generative"]) -> "Generative":
-        try:
-            return handler(value)
-        except ValidationError as error:
-            for problem in error.errors(include_url=False, include_input=False, include_context=False):
-                for path in (".".join(map(str, problem["loc"][:depth])) for depth in (1, 2)):
-                    if why := WHY.get(path):
-                        raise InvalidInput(f"{path} is not supported: {why}.", path) from None
-            raise
 
 
 def _stops(value: Any) -> Any:
@@ -102,16 +36,6 @@ _Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 Stops = Annotated[
     _Stop | Annotated[list[_Stop], Field(min_length=1, max_length=MAX_STOPS)] | None, BeforeValidator(_stops)
 ]
-
-
-def _off(value: bool) -> bool:
-    if value:
-        raise ValueError("may only be false")
-    return value
-
-
-Off = Annotated[bool, AfterValidator(_off), WithJsonSchema({"type": "boolean", "const": False})]
-"""Only ``false``. A literal would take 0 for it too."""
 
 
 class StreamOptions(Body):

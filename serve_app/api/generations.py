@@ -4,12 +4,14 @@ import copy
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from deployments.call import CallContext
-from deployments.errors import EngineFault, InvalidInput
+from deployments.errors import EngineFault, InvalidInput, ModelNotReady
 from deployments.generation import Delta, GenerationRequest
+from serve_app.api.fallback import resting
 from serve_app.api.names import Model, application_of
+from serve_app.api.roles import CANNOT_ANSWER, state_of
 from serve_app.api.services import Services
 
 SETTINGS = frozenset(
@@ -58,9 +60,34 @@ class Generations:
     async def _deltas(
         self, model: Model, wanted: GenerationRequest, context: CallContext, param: str
     ) -> AsyncGenerator[Delta, None]:
+        """The fleet's deltas; before the first of them the remote provider may stand in, with one delta for a chat."""
+        remote, begun = self._services.remote, False
+        try:
+            if remote is not None and remote.knows(model):
+                state = state_of(await self._services.fleet.states(), model)
+                if state.state != "ready":
+                    raise ModelNotReady(model.key, state.reason or "it is still loading")
+            async with aclosing(self._local(model, wanted, context, param)) as deltas:
+                async for delta in deltas:
+                    begun = True
+                    yield delta
+            return
+        except CANNOT_ANSWER as local:
+            chat = isinstance(wanted.prompt, tuple)
+            if begun or not chat or remote is None or not remote.knows(model):
+                raise
+            if not remote.offers(model, {"truncate": wanted.truncate}):
+                raise
+            if not remote.willing(model):
+                raise resting(remote, model, local) from None
+        yield await remote.chat(model, wanted, context.deadline)
+
+    async def _local(
+        self, model: Model, wanted: GenerationRequest, context: CallContext, param: str
+    ) -> AsyncGenerator[Delta, None]:
         """The fleet's deltas; the last one has ``finish``. Raises ``EngineFault`` for a stream that ends without it."""
         application, metrics, last = application_of(model), self._services.metrics, None
-        stream = cast(AsyncGenerator[Delta, None], self._services.fleet.stream(application, wanted, context))
+        stream = self._services.fleet.stream(application, wanted, context)
         metrics.streams_open.inc()
         try:
             async with aclosing(stream):

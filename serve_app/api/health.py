@@ -68,23 +68,23 @@ class HealthRoutes:
 
     async def readiness(self) -> Response:
         """200 when the models of the main job and the skill graph answer, else 503 with their names."""
-        missing = self._missing(await self._states())
-        body = {"status": "loading" if missing else "ready", "waiting_for": missing}
-        headers = {"Retry-After": "2"} if missing else None
-        return Response(orjson.dumps(body), 503 if missing else 200, headers, "application/json")
+        lacking = missing(self._services, await known_states(self._services))
+        body = {"status": "loading" if lacking else "ready", "waiting_for": lacking}
+        headers = {"Retry-After": "2"} if lacking else None
+        return Response(orjson.dumps(body), 503 if lacking else 200, headers, "application/json")
 
     async def detailed(self) -> Response:
         """A report, not a probe: the status is in the body and the answer is always 200."""
-        states, state = await asyncio.gather(self._states(), self._state())
+        states, state = await asyncio.gather(known_states(self._services), self._state())
         components = {
             "applications": {name: _component(held) for name, held in sorted(states.items())},
             "redis": state,
             "keys": self._keys(),
         }
-        missing = self._missing(states)
+        lacking = missing(self._services, states)
         body = {
-            "status": overall(missing, components),
-            "missing": missing,
+            "status": overall(lacking, components),
+            "missing": lacking,
             "components": components,
             "version": self._version,
             "python_version": platform.python_version(),
@@ -96,26 +96,6 @@ class HealthRoutes:
         """Counters of all gateway processes together, whichever answers."""
         text = await self._services.shared_metrics.render()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    async def _states(self) -> Mapping[str, ModelState]:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._services.fleet.states()
-        except TimeoutError:
-            raise DeadlineExceeded("The state of the applications could not be read in time.") from None
-
-    def _missing(self, states: Mapping[str, ModelState]) -> list[str]:
-        """The applications that the main job needs and that do not answer."""
-        needed = {SKILLS, *(self._application(role) for role in self._services.settings.ready_roles)}
-        return sorted(name for name in needed if states.get(name, ABSENT).state != "ready")
-
-    def _application(self, role: str) -> str:
-        """The application of a role; the role itself, so that it shows as missing, when no model plays it."""
-        try:
-            model = self._services.catalogue.find(role)
-        except UnknownModel:
-            return role
-        return application_of(model)
 
     async def _state(self) -> dict[str, str | None]:
         if not self._services.state.configured:
@@ -131,6 +111,29 @@ class HealthRoutes:
         if keys.problem:
             return {"status": "degraded", "reason": "the keys file is broken; the last good keys are in force"}
         return {"status": "healthy", "reason": None if keys.configured else "no keys configured: this machine only"}
+
+
+async def known_states(services: Services) -> Mapping[str, ModelState]:
+    """The applications' states. Raises ``DeadlineExceeded`` when nobody tells them in time."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await services.fleet.states()
+    except TimeoutError:
+        raise DeadlineExceeded("The state of the applications could not be read in time.") from None
+
+
+def missing(services: Services, states: Mapping[str, ModelState]) -> list[str]:
+    """The applications that the main job needs and that do not answer."""
+    needed = {SKILLS, *(_application(services, role) for role in services.settings.ready_roles)}
+    return sorted(name for name in needed if states.get(name, ABSENT).state != "ready")
+
+
+def _application(services: Services, role: str) -> str:
+    """The application of a role; the role itself, so that it shows as missing, when no model plays it."""
+    try:
+        return application_of(services.catalogue.find(role))
+    except UnknownModel:
+        return role
 
 
 def overall(missing: list[str], components: Mapping[str, Any]) -> Status:

@@ -1,7 +1,7 @@
 """How a model comes to labels for texts: by its own head, by entailment, or by the likeness of texts and labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,25 +10,31 @@ from starlette.requests import Request
 from deployments import label_sets, label_similarity
 from deployments.call import Answer
 from deployments.errors import EngineFault, InvalidInput
-from serve_app.api.calls import call_model, first_error
-from serve_app.api.names import Model, application_of, with_prefix
+from model_store.light_heads import head_address
+from serve_app.api.calls import first_error
+from serve_app.api.fallback import ask_model
+from serve_app.api.names import Model, is_head, with_prefix
 from serve_app.api.services import Services
 
 Floats = NDArray[np.float32]
 
+HEAD_DIGITS = 12
+"""Of a light head's digest, in the revision of its answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts as the client sent them. ``single``: as one string, which errors name ``input``."""
+    """Texts as the client sent them in the field ``name``. ``single``: as one string."""
 
     texts: Sequence[str]
     truncate: str
     single: bool
+    name: str = "input"
 
     @property
     def param(self) -> str:
         """What errors call an input; ``{}`` is its index."""
-        return "input" if self.single else "input[{}]"
+        return self.name if self.single else f"{self.name}[{{}}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Labelling:
 
     async def by_head(self, request: Request, model: Model, role: str | None, asked: Texts) -> Labelled:
         """A classifier's own labels, or those of ``role``. Raises the first text's error."""
-        answer = await self._call(request, model, asked.texts, {"truncate": asked.truncate}, asked.param)
+        answer = await self._classified(request, model, asked)
         labels, scores = answer.details.get("labels", ()), _matrix(answer, len(asked.texts))
         if scores.shape[1] != len(labels):
             raise EngineFault(f"{model.key} has {len(labels)} labels and gave {scores.shape[1]} scores.")
@@ -104,6 +110,16 @@ class Labelling:
             raise EngineFault(f"{model.key} was asked for {len(labels)} labels and gave {scores.shape[1]}.")
         return Labelled(labels, scores, answer)
 
+    async def _classified(self, request: Request, model: Model, asked: Texts) -> Answer:
+        """With the model's ``labels`` among the details. A head's revision is that of both, ``<base>+<head>``."""
+        options = {"truncate": asked.truncate}
+        if not is_head(model):
+            return await self._call(request, model, asked.texts, options, asked.param)
+        head = head_address(model.key, model.revision)
+        answer = await self._call(request, model, asked.texts, options | {"head": head}, asked.param)
+        revision = f"{answer.revision}+{model.revision[:HEAD_DIGITS]}"
+        return replace(answer, revision=revision, details={"labels": model.labels})
+
     async def _embedded(
         self, request: Request, model: Model, asked: Texts, extra: Sequence[str], extra_param: str
     ) -> tuple[Answer, Floats]:
@@ -122,7 +138,7 @@ class Labelling:
     async def _call(
         self, request: Request, model: Model, items: Sequence[object], options: dict[str, str], param: str | None
     ) -> Answer:
-        answer = await call_model(self._services, request, application_of(model), items, options)
+        answer = await ask_model(self._services, request, model, items, options)
         if param is not None and (error := first_error(answer, param)):
             raise error
         return answer

@@ -24,16 +24,20 @@ from serve_app.settings import Settings
 
 _log = logging.getLogger(__name__)
 CLIENT_LEFT = 499
+JSON = frozenset({"application/json"})
+TENSORS = JSON | {"application/octet-stream", ""}
+"""Tensors may come as bytes behind the JSON; their clients name that type, or none."""
 _REFUSALS = frozenset({413, 429, 503, 504})
 
 
 class Intake:
     """A ``receive`` that bounds the body and refuses what is not plain JSON, chunk by chunk."""
 
-    __slots__ = ("_budget", "_headers", "_limit", "_receive", "size")
+    __slots__ = ("_budget", "_headers", "_kinds", "_limit", "_receive", "size")
 
-    def __init__(self, receive: Receive, headers: dict[str, str], limit: int, budget: BodyBudget) -> None:
+    def __init__(self, receive: Receive, path: str, headers: dict[str, str], limit: int, budget: BodyBudget) -> None:
         self._receive, self._headers, self._limit, self._budget = receive, headers, limit, budget
+        self._kinds = TENSORS if path.startswith("/v2/models/") and path.endswith("/infer") else JSON
         self.size = 0
         declared = headers.get("content-length", "")
         if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
@@ -47,7 +51,7 @@ class Intake:
 
     def _take(self, size: int) -> None:
         if self.size == 0:
-            check_media(self._headers)
+            check_media(self._headers, self._kinds)
         if self.size + size > self._limit:
             raise BodyTooLarge(self._limit)
         self._budget.take(size, self.size)
@@ -116,7 +120,7 @@ class Envelope:
             exchange.tenant = admit(scope["path"], exchange, self._keys, self._settings)
             if scope["path"] not in OPEN:
                 apply_headers(exchange, self._settings)
-            intake = Intake(receive, exchange.headers, self._settings.max_body_bytes, self._budget)
+            intake = Intake(receive, scope["path"], exchange.headers, self._settings.max_body_bytes, self._budget)
             release = intake.close
             await self._within_deadline(exchange, scope, intake, reply)
         except Exception as error:  # noqa: BLE001 - the one place where every error becomes an answer
@@ -157,12 +161,12 @@ class Envelope:
         self._access_log.write(route, scope["method"], status, seconds, exchange)
 
 
-def check_media(headers: dict[str, str]) -> None:
+def check_media(headers: dict[str, str], kinds: frozenset[str] = JSON) -> None:
     """Refuse a body that is compressed or not JSON. Raises ``UnsupportedMedia``."""
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMedia("Compressed bodies are not read; send the JSON as it is.")
     kind, _, parameters = headers.get("content-type", "").lower().partition(";")
-    if kind.strip() != "application/json":
+    if kind.strip() not in kinds:
         raise UnsupportedMedia("Send JSON with the header Content-Type: application/json.")
     if "charset=" in parameters and "utf-8" not in parameters:
         raise UnsupportedMedia("JSON is read as UTF-8 only.")

@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from pydantic import BaseModel
-
-from model_store.catalogue import BY_SIMILARITY, ROLES, Prefixes
+from model_store.catalogue import BY_SIMILARITY, ROLES, Limits, Prefixes
 from model_store.errors import UnknownModel
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,191}")
@@ -26,9 +24,11 @@ class Model(Protocol):
     @property
     def licence(self) -> str: ...
     @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
     def dimensions(self) -> int | None: ...
     @property
-    def limits(self) -> BaseModel: ...
+    def limits(self) -> Limits: ...
     @property
     def roles(self) -> tuple[str, ...]: ...
     @property
@@ -42,6 +42,11 @@ class Model(Protocol):
 def application_of(model: Model) -> str:
     """The Serve application that answers for the model: its own, or its base model's."""
     return getattr(model, "head_of", None) or model.key
+
+
+def is_head(model: Model) -> bool:
+    """Whether the model is a light head, computed by its base model's application."""
+    return application_of(model) != model.key
 
 
 def with_prefix(model: Model, texts: Sequence[str], input_type: str | None) -> Sequence[str]:
@@ -75,6 +80,10 @@ class Models:
         """Whether ``name`` is a role and no model's own name."""
         return name in ROLES and self._named(name) is None
 
+    def with_key(self, key: str) -> Model:
+        """The model of exactly this key, no role and no id. Raises ``UnknownModel``."""
+        return self._required(self._keys.get(key), key)
+
     def find(self, name: str) -> Model:
         """The model of this name, or the first choice for this role. Raises ``UnknownModel``."""
         return self.chain(name)[0]
@@ -89,7 +98,9 @@ class Models:
         players = [self._keys[self.planned[name]]] if name in self.planned else self._with_role(name)
         if name == "embedding":
             return (self._required(next(iter(players), None), name),)
-        keys = dict.fromkeys(key for player in players for key in (player.key, *player.fallback))
+        # All that have the role go before anybody who only stands in.
+        stand_ins = (key for player in players for key in player.fallback)
+        keys = dict.fromkeys([*(player.key for player in players), *stand_ins])
         chain = [self._keys[key] for key in keys if key in self._keys]
         if name in BY_SIMILARITY and (base := self._embedding()) not in chain:
             chain += [base] if base else []

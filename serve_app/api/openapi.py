@@ -8,11 +8,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
-from serve_app.api.answers import ErrorBody
+from serve_app.api.answers import ErrorBody, PlainError
 from serve_app.api.event_stream import MEDIA_TYPE
 from serve_app.api.generated_answers import CHUNKS
 from serve_app.api.generation_schemas import GENERATION_REQUESTS
 from serve_app.api.schemas import REQUESTS
+from serve_app.api.tensor_request import InferenceRequest
 
 _REF = "#/components/schemas/{model}"
 HEADERS: tuple[dict[str, Any], ...] = (
@@ -66,7 +67,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    models: list[Any] = [(model, "validation") for model in (*REQUESTS, *GENERATION_REQUESTS, *CHUNKS, ErrorBody)]
+    shown = (*REQUESTS, *GENERATION_REQUESTS, *CHUNKS, InferenceRequest, ErrorBody, PlainError)
+    models: list[Any] = [(model, "validation") for model in shown]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():
         schemas.setdefault(name, schema)

@@ -9,12 +9,15 @@ from deployments.call import ModelState
 from deployments.errors import EngineFault, ModelNotReady
 from serve_app.api.names import Model, application_of
 from serve_app.api.services import Services
+from serve_app.errors import RemoteFailed
 
 T = TypeVar("T")
 LOOK_S = 1.0
 """How often a waiting call looks whether its model is still there."""
 ABSENT = ModelState("not_pulled", "it is not deployed here")
-STANDS_IN: tuple[type[Exception], ...] = (ModelNotReady, EngineFault)
+CANNOT_ANSWER: tuple[type[Exception], ...] = (ModelNotReady, EngineFault)
+"""Failures of a model after which its remote counterpart is asked, where there is one."""
+STANDS_IN: tuple[type[Exception], ...] = (*CANNOT_ANSWER, RemoteFailed)
 """Failures after which the next model of a chain is asked. Too much work is none: a stand-in shares the processor."""
 
 
@@ -37,10 +40,13 @@ async def by_role(services: Services, name: str, ask: Callable[[Model], Coroutin
         return Answered(await ask(chain[0]), chain[0], False)
     states = await services.fleet.states()
     first = _first_choice(services, name, chain, states)
-    candidates = [model for model in chain if _state(states, model).state == "ready"] or [first]
+    candidates = _candidates(services, chain, states, first)
     for model in candidates[:-1]:
         try:
-            return _answered(services, name, await _while_ready(services, model, ask(model)), model, first)
+            # A model with a remote counterpart is watched where that is asked.
+            watched = services.remote is not None and services.remote.knows(model)
+            value = await (ask(model) if watched else while_ready(services, model, ask(model)))
+            return _answered(services, name, value, model, first)
         except STANDS_IN:
             continue
     last = candidates[-1]
@@ -53,6 +59,17 @@ def _answered(services: Services, role: str, value: T, model: Model, first: Mode
     return Answered(value, model, model is not first)
 
 
+def _candidates(
+    services: Services, chain: tuple[Model, ...], states: Mapping[str, ModelState], first: Model
+) -> list[Model]:
+    """Who may answer, in order: the first choice, here or at the remote provider, who is ready here, who is there."""
+    ready = [model for model in chain if state_of(states, model).state == "ready"]
+    willing = services.remote.willing if services.remote is not None else lambda model: False
+    there = [model for model in chain if model not in ready and willing(model)]
+    ahead = [model for model in there if model is first]
+    return [*ahead, *ready, *(model for model in there if model is not first)] or [first]
+
+
 def _first_choice(services: Services, role: str, chain: tuple[Model, ...], states: Mapping[str, ModelState]) -> Model:
     """The planned model; without a plan the first of the catalogue's for this role that is deployed at all."""
     if role in services.catalogue.planned:
@@ -61,13 +78,13 @@ def _first_choice(services: Services, role: str, chain: tuple[Model, ...], state
     return next(deployed, chain[0])
 
 
-async def _while_ready(services: Services, model: Model, work: Awaitable[T]) -> T:
+async def while_ready(services: Services, model: Model, work: Awaitable[T]) -> T:
     """The work's result. Raises ``ModelNotReady`` when the model's last replica goes meanwhile: the work would wait
     for the next one until its deadline, and somebody else can answer now."""
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
-            state = _state(await services.fleet.states(), model)
+            state = state_of(await services.fleet.states(), model)
             if state.state != "ready":
                 raise ModelNotReady(model.key, state.reason or "its last replica has gone")
         return task.result()
@@ -77,5 +94,6 @@ async def _while_ready(services: Services, model: Model, work: Awaitable[T]) -> 
             await asyncio.wait({task})
 
 
-def _state(states: Mapping[str, ModelState], model: Model) -> ModelState:
+def state_of(states: Mapping[str, ModelState], model: Model) -> ModelState:
+    """The state of the model's application."""
     return states.get(application_of(model), ABSENT)

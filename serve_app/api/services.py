@@ -10,6 +10,7 @@ from serve_app.access_log import AccessLog
 from serve_app.api.names import Models
 from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics, SharedMetrics
+from serve_app.remote.fallback import RemoteFallback
 from serve_app.settings import Settings
 
 
@@ -25,6 +26,7 @@ class Services:
     metrics: GatewayMetrics
     access_log: AccessLog
     gate: Callable[[str], Mapping[str, Any] | None] = lambda key: None
+    remote: RemoteFallback | None = None
     shared_metrics: SharedMetrics = field(init=False)
 
     def __post_init__(self) -> None:

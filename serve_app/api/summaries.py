@@ -100,7 +100,7 @@ def _check(model: Model, asked: SummarizeRequest) -> None:
 def _wanted(model: Model, text: str, asked: SummarizeRequest) -> GenerationRequest:
     return GenerationRequest(
         prompt=model.summary_prefix + text,
-        max_tokens=TOKENS_PER_WORD * asked.max_words,
+        max_tokens=min(TOKENS_PER_WORD * asked.max_words, model.limits.max_tokens),
         temperature=0.0,
         truncate=asked.truncate,
     )

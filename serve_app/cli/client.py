@@ -3,7 +3,9 @@
 import json
 import urllib.error
 import urllib.request
-from http.client import HTTPException
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from model_store.settings import load_settings as load_store_settings
@@ -26,15 +28,34 @@ class Client:
         return self._ask(urllib.request.Request(self.url + path))  # noqa: S310 - the operator's own address
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._ask(self._with_body(path, body))
+
+    def stream(self, path: str, body: dict[str, Any]) -> Iterator[Any]:
+        """The JSON of each server-sent event, as it comes. An error in the middle raises ``Refused`` too."""
+        with self._opened(self._with_body(path, body)) as answer:
+            for line in answer:
+                data = line.strip().removeprefix(b"data: ")
+                if data == b"[DONE]":
+                    return
+                if data:
+                    yield _checked(json.loads(data))
+        raise Unreachable(f"The answer of Muster at {self.url} broke off.")
+
+    def _with_body(self, path: str, body: dict[str, Any]) -> urllib.request.Request:
         data = json.dumps(body).encode()
-        return self._ask(urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}))  # noqa: S310
+        return urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})  # noqa: S310
 
     def _ask(self, request: urllib.request.Request) -> Any:
+        with self._opened(request) as answer:
+            return json.load(answer)
+
+    @contextmanager
+    def _opened(self, request: urllib.request.Request) -> Iterator[HTTPResponse]:
         if self._key is not None:
             request.add_header("Authorization", f"Bearer {self._key.get_secret_value()}")
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                return json.load(answer)
+                yield answer
         except urllib.error.HTTPError as error:
             raise Refused(_message(error)) from None
         except TimeoutError as error:
@@ -51,9 +72,17 @@ def local_url() -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def _checked(event: Any) -> Any:
+    if error := event.get("error"):
+        raise Refused(error["message"])
+    return event
+
+
 def _message(error: urllib.error.HTTPError) -> str:
     try:
         body = json.load(error)["error"]
+        if isinstance(body, str):
+            return f"{error.code}: {body}"
         param = body.get("param")
         # The field's own name, where the message does not begin with it.
         named = f"{param}: " if param and not body["message"].startswith(param) else ""

@@ -2,7 +2,7 @@
 
 import typer
 
-from serve_app.cli import ask, labels, models, plan, serving, skills
+from serve_app.cli import ask, capabilities, heads, labels, models, plan, serving, skills, write
 from serve_app.cli.output import EXIT_CODES, guarded
 
 app = typer.Typer(
@@ -17,9 +17,12 @@ app = typer.Typer(
 serving.register(app)
 ask.register(app)
 labels.register(app)
+write.register(app)
+capabilities.register(app)
 plan.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")
+app.add_typer(heads.app, name="heads")
 
 
 def main() -> None:

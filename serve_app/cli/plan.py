@@ -151,12 +151,13 @@ def show(plan: "Plan", json: bool = False) -> None:
 def _rows(plan: "Plan") -> list[tuple[str, ...]]:
     """One row a role; a model with several roles has its figures in the first."""
     placements = {placement.key: placement for placement in plan.placements}
-    rows: list[tuple[str, ...]] = []
+    rows, shown = list[tuple[str, ...]](), set[str]()
     for choice in plan.choices:
-        placement = placements[choice.key]
+        placement = placements[choice.host]
         device = f"gpu {placement.gpus[0]}" if placement.gpus else "cpu"
         device += " int8" if placement.precision == "int8" else ""
-        shared = any(choice.key == row[1] for row in rows)
+        shared = choice.host in shown
+        shown.add(choice.host)
         figures = ("shared", "-", "-", "-", "-") if shared else _figures(placement)
         state = "served" if choice.ready else NO_ENGINE
         rows.append((choice.role or "-", choice.key, device, *figures, state))

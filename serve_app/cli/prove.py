@@ -44,6 +44,8 @@ def _reason(store: "ModelStore", key: str) -> str | None:
     """Why a model does not answer as it did; None when it does."""
     try:
         _check(store.open(key))
+        if store.why_closed(key) is None:
+            _check(store.open(key, "int8"))
     except MusterError as error:
         return str(error)
     return None

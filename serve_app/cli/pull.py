@@ -81,7 +81,7 @@ def repair(keys: Keys = None, mirror: Mirror = None) -> None:
     from model_store.pull import silent
 
     catalogue, store = _open()
-    for key in [catalogue.resolve(name).key for name in keys] if keys else store.ls():
+    for key in [catalogue.host_of(catalogue.resolve(name)).key for name in keys] if keys else store.ls():
         spec = catalogue.resolve(key)
         try:
             found = store.verify(key)
@@ -168,9 +168,9 @@ def _wanted(catalogue: "Catalogue", names: Sequence[str], fleet: Fleet | None) -
     if bool(names) == (fleet is not None):
         raise typer.BadParameter("Name models, or choose a fleet.")
     if fleet is None:
-        return [catalogue.resolve(name) for name in names]
+        return [catalogue.host_of(catalogue.resolve(name)) for name in names]
     if fleet is Fleet.starter:
-        return [spec for spec in catalogue.models if not _is_hubs(spec)]
+        return [spec for spec in catalogue.models if not _is_hubs(spec) and not spec.head_of]
     return _planned(catalogue)
 
 
@@ -180,7 +180,7 @@ def _planned(catalogue: "Catalogue") -> "list[ModelSpec]":
 
     plan = plan_here(catalogue)
     deployed = {placement.key for placement in plan.deployed}
-    left_out = [(choice.key, choice.role, NO_ENGINE) for choice in plan.choices if choice.key not in deployed]
+    left_out = [(choice.key, choice.role, NO_ENGINE) for choice in plan.choices if choice.host not in deployed]
     left_out += [(refusal.key, refusal.role, refusal.why) for refusal in plan.refusals if refusal.key not in deployed]
     for key, role, why in left_out:
         say(f"Left out: {key} ({role or 'no role'}): {why}")

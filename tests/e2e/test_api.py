@@ -1,17 +1,22 @@
 """The main job through the door that users use. Figures of speed are `make prove`'s business, not a test's."""
 
 import http.client
+import json
 import os
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import tritonclient.http as triton
 
 from benchmarks.checks import assessment, counters, fairness, hostile, quality
 from benchmarks.checks.verdict import Verdict
 from benchmarks.server import Server
+from deployments.skills.features import INDEX
 
 STSB = [path for path in (Path(__file__).parents[3] / "shared/data/stsb-en-dev.csv",) if path.exists()]
 
@@ -35,6 +40,27 @@ def test_assessments_of_one_and_of_a_hundred_students(server: Server) -> None:
 
 def test_bad_input_gets_the_documented_error(server: Server) -> None:
     holds(hostile.measure(server.port))
+
+
+def test_tritons_client_gets_what_the_other_routes_give(server: Server) -> None:
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+    texts = ["A short text.", "Grüße 👋"]
+    given = triton.InferInput("text", [len(texts)], "BYTES")
+    given.set_data_from_numpy(np.array(texts, dtype=np.object_))
+    found = client.infer("all-minilm-l6-v2", [given]).as_numpy("embedding")
+    told = _post(server, "/v1/embeddings", {"model": "all-minilm-l6-v2", "input": texts})
+    assert np.allclose(found, [row["embedding"] for row in told["data"]], atol=1e-6)
+    rows = np.full((1, 26), np.nan, dtype=np.float32)
+    rows[0, INDEX["empathy_markers"]], rows[0, INDEX["social_processes"]] = 0.25, 0.5
+    features = triton.InferInput("features", [1, 26], "FP32")
+    features.set_data_from_numpy(rows)
+    skill = client.infer("empathy", [features])
+    observed = {"linguistic": {"empathy_markers": 0.25, "social_processes": 0.5}}
+    assessed = _post(server, "/api/v1/infer/ada/empathy", {"features": observed})
+    told = [assessed["score"], assessed["interval"]["lower"], assessed["interval"]["upper"], assessed["confidence"]]
+    names = ("score", "lower", "upper", "confidence")
+    assert [skill.as_numpy(name).item() for name in names] == pytest.approx(told, abs=1e-6)
+    client.close()
 
 
 def test_bulk_and_interactive_work_both_finish(server: Server) -> None:
@@ -74,6 +100,14 @@ def test_logs_stay_in_the_data_folder_and_hold_no_text(server: Server, home: Pat
     files = [Path(root, name) for folder in folders for root, _, names in os.walk(folder) for name in names]
     assert any(file.name == "access.log" for file in files)
     assert [file for file in files if file.is_file() and marked.encode() in file.read_bytes()] == []
+
+
+def _post(server: Server, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 def _listening(processes: list[psutil.Process]) -> set[int]:

@@ -142,8 +142,16 @@ def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: Fa
 def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> None:
     deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
-    labels = _ask(server, "/v1/classify", {"model": "emotion", "input": "Wow, I did not see that coming!"})
-    assert (labels["model"], labels["fallback"], labels["data"][0]["labels"][0]["label"]) == (KEY, True, "surprise")
+    asked = {"model": "emotion", "input": "Wow, I did not see that coming!"}
+    labels = _ask(server, "/v1/classify", asked)
+    exact = _ask(server, "/v1/classify", asked | {"model": "minilm-emotion"})
+    for head in (labels, exact):
+        found = head["data"][0]["labels"][0]["label"]
+        assert (head["model"], head["fallback"], found) == ("minilm-emotion", False, "surprise")
+    assert labels["revision"].startswith(f"{_get(server, f'/v1/models/{KEY}')['revision']}+")
+    row = _ask(server, "/v1/classify", {"model": "sentiment", "input": "I love this, thank you"})["data"][0]
+    assert row["polarity"] > 0.5
+    assert _get(server, "/v1/models/minilm-sentiment")["state"] == "ready"
     before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
     topology = topology_with(server)
     (gateway,) = (each for each in topology["applications"] if each["name"] == "gateway")

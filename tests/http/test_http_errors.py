@@ -42,6 +42,7 @@ LINES = [
     (top.UnsupportedMedia("no"), 415, 415, "unsupported_media_type", None),
     (middle.Overloaded(12.3), 429, 429, "overloaded", 13),
     (middle.Cancelled(), 499, 499, "client_closed_request", None),
+    (top.RemoteFailed("m", "it fails"), 502, 502, "remote_failed", None),
     (middle.ModelNotReady("m", "loading", 7), 503, 503, "model_not_ready", 7),
     (ground.ModelNotPulled("m"), 503, 503, "model_not_pulled", 60),
     (ground.TamperedModel("m", "f", "differs"), 503, 503, "model_refused", 60),

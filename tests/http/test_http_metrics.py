@@ -137,6 +137,22 @@ async def test_snapshots_of_the_dead_are_folded_into_one(redis_server, open_clie
         assert b'muster_inferences_total{application="minilm",outcome="success"} 30.0' in await late.render()
 
 
+async def test_open_streams_are_those_of_all_gateways_that_live(redis_server, open_client):
+    async with (
+        open_client(build_services(redis_url=redis_server.url)) as one,
+        open_client(build_services(redis_url=redis_server.url)) as two,
+    ):
+        one.services.metrics.streams_open.inc(2)
+        two.services.metrics.streams_open.inc(3)
+        await samples(two)
+        assert value(await samples(one), "muster_streams_open") == 5
+        dead = GatewayMetrics("dead")
+        dead.streams_open.inc(7)
+        snapshot = {**dead.snapshot(), "at": time.time() - metrics.FRESH_S - 1}
+        await one.services.state.share("gateway-metrics", dead.boot, json.dumps(snapshot).encode())
+        assert value(await samples(one), "muster_streams_open") == 5
+
+
 def test_merging_adds_sample_by_sample():
     one, two = GatewayMetrics("a"), GatewayMetrics("b")
     one.inferences("m", 2, 1, 5)

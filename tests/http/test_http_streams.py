@@ -94,8 +94,9 @@ def test_the_sdk_sees_errors_as_errors(server, sdk):
     assert late.value.code == "model_not_ready"
 
 
-async def test_closing_the_sdks_stream_stops_the_generation(server, sdk):
+async def test_closing_the_sdks_stream_stops_the_generation(server, sdk, monkeypatch):
     fleet = server[1]
+    monkeypatch.setattr(fleet, "pause_s", 0.01)
     stream = sdk.chat.completions.create(model="chat", messages=LONG, stream=True)
     assert [chunk.choices[0].delta.content for chunk in itertools.islice(stream, 3)] == ["", "word ", "word "]
     assert fleet.open == 1
@@ -103,8 +104,9 @@ async def test_closing_the_sdks_stream_stops_the_generation(server, sdk):
     await all_closed(fleet)
 
 
-async def test_the_async_sdk_streams_and_cancels(server):
+async def test_the_async_sdk_streams_and_cancels(server, monkeypatch):
     url, fleet = server
+    monkeypatch.setattr(fleet, "pause_s", 0.01)
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         stream = await client.chat.completions.create(model="chat", messages=HELLO, stream=True)
         texts = [chunk.choices[0].delta.content or "" async for chunk in stream]

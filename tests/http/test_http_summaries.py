@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 import pytest
-from http_fakes import FakeFleet, build_services, serving
+from http_fakes import DIGEST, FakeFleet, build_services, serving
 
 from deployments.call import ModelState
 from deployments.errors import ContextLengthExceeded, EngineFault, ModelNotReady
@@ -31,7 +31,7 @@ async def test_a_summary_and_who_made_it(client, fleet):
     assert (body["model"], body["revision"], body["fallback"]) == ("digest", "f" * 40, False)
     assert body["usage"] == {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     assert body["truncated"] == []
-    assert fleet.streams[0][1] == GenerationRequest("One. Two.", 240, 0.0)
+    assert fleet.streams[0][1] == GenerationRequest("One. Two.", 64, 0.0)
 
 
 async def test_texts_keep_their_order_and_are_bulk_when_many(client, fleet):
@@ -83,6 +83,8 @@ async def test_max_words_bounds_the_answer(client, fleet):
     assert (await summarize(client, max_words=6)).json()["data"][0]["summary"] == "One two three. Four five six."
     assert (await summarize(client, max_words=5)).json()["data"][0]["summary"] == "One two three."
     assert fleet.streams[1][1].max_tokens == 10
+    await summarize(client, max_words=1000)
+    assert fleet.streams[2][1].max_tokens == DIGEST.limits.max_tokens
 
 
 async def test_a_model_gets_the_prefix_it_was_trained_with(client, fleet):

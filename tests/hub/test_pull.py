@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,32 +124,32 @@ def test_a_proof_notices_other_weights(hub, toys, tmp_path):
 
 def test_the_golden_outputs_are_checked_on_request(hub, toys, tmp_path):
     store = store_at(tmp_path / "store", proved=True)
-    for key in ("distilbert-sst-2", "all-mpnet-base-v2"):
+    keys = ("dialogpt-small", "distilbert-sst-2", "all-mpnet-base-v2")
+    for key in keys:
         hub.add(spec_of(key).id, toys(key))
         pull(store, hub, key)
     calls, command = hub.total, [sys.executable, "-m", "serve_app.cli.main", "models", "prove", "--json"]
     environment = {**os.environ, "MUSTER_HOME": str(tmp_path), "HF_ENDPOINT": hub.endpoint}
     proved = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert proved.returncode == 0, proved.stderr
-    assert {row["key"]: row["ok"] for row in json.loads(proved.stdout)} == {
-        "distilbert-sst-2": True,
-        "all-mpnet-base-v2": True,
-    }
-    move_golden(store.path("distilbert-sst-2"))
+    assert {row["key"]: row["ok"] for row in json.loads(proved.stdout)} == dict.fromkeys(keys, True)
+    move_golden(store.path("dialogpt-small"), "golden.json", lambda facts: facts["outputs"][0])
+    move_golden(store.path("distilbert-sst-2"), "encoder.json", lambda facts: facts["golden"][0]["logits"])
     proved = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert proved.returncode == 4
     reasons = {row["key"]: row["reason"] for row in json.loads(proved.stdout)}
-    assert "A golden answer moved by" in reasons.pop("distilbert-sst-2")
+    assert "A golden answer moved by" in reasons.pop("dialogpt-small")
+    assert "distilbert-sst-2 moved by" in reasons.pop("distilbert-sst-2")
     assert reasons == {"all-mpnet-base-v2": None}
     assert hub.total == calls
 
 
-def move_golden(folder: Path) -> None:
+def move_golden(folder: Path, name: str, numbers: Callable[[dict], list[float]]) -> None:
     """Change what is recorded, and the manifest with it, so that only the answers can tell."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    (golden,) = folder.rglob("golden.json")
+    (golden,) = folder.rglob(name)
     facts = json.loads(golden.read_text())
-    facts["outputs"][0][0] += 0.5
+    numbers(facts)[0] += 0.5
     for path in (golden, folder / "manifest.json"):
         path.chmod(0o644)
     golden.write_text(json.dumps(facts))

@@ -101,3 +101,45 @@ def test_the_ground_floor_is_cheap_to_import():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+HEAD = {
+    "key": "toy-mood",
+    "id": "org/Toy-Mood",
+    "task": "classification",
+    "roles": ["emotion"],
+    "source": {"shipped": "heads"},
+    "head_of": "toy",
+    "revision": "b" * 40,
+    "dimensions": None,
+    "labels": ["glad", "sad"],
+    "files": {"toy-mood.safetensors": "b" * 64},
+}
+
+
+def test_a_head_lives_with_its_base():
+    known = catalogue({}, HEAD)
+    head = known.resolve("toy-mood")
+    assert known.host_of(head).key == "toy"
+    assert known.host_of(known.resolve("toy")).key == "toy"
+    assert known.heads_of("toy") == (head,)
+    assert known.heads_of("toy-mood") == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"head_of": None},
+        {"head_of": "other"},
+        {"head_of": "toy-mood"},
+        {"labels": []},
+        {"revision": "c" * 40},
+        {"source": {"package": "toy", "folder": "toy/model"}},
+        {"source": {"shipped": "../other"}},
+        {"files": {}},
+        {"files": {"a.safetensors": "b" * 64, "b.safetensors": "b" * 64}},
+    ],
+)
+def test_a_head_that_makes_no_sense_is_refused(change):
+    with pytest.raises(ValueError, match=r"head|shipped|files"):
+        catalogue({}, HEAD | change)

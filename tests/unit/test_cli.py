@@ -22,7 +22,8 @@ def muster(*arguments, home, stdin=None, **environment):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("up",), ("embed",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("env",)]
+    "command",
+    [(), ("up",), ("embed",), ("infer",), ("plan",), ("models",), ("skills", "train"), ("heads", "train"), ("env",)],
 )
 def test_help_needs_no_heavy_import(command):
     script = (
@@ -53,8 +54,15 @@ def test_wrong_settings_and_usage(tmp_path):
 
 def test_models_ls_and_verify_of_an_empty_store(tmp_path):
     listed = muster("models", "ls", "--json", home=tmp_path)
-    assert {row["state"] for row in json.loads(listed.stdout)} == {"not_pulled"}
-    assert muster("models", "verify", home=tmp_path).returncode == 0
+    states = {row["key"]: row["state"] for row in json.loads(listed.stdout)}
+    assert {key for key, state in states.items() if state == "shipped"} == {"minilm-emotion", "minilm-sentiment"}
+    assert set(states.values()) == {"not_pulled", "shipped"}
+    verified = muster("models", "verify", "--json", home=tmp_path)
+    assert verified.returncode == 0
+    assert [(row["key"], row["ok"]) for row in json.loads(verified.stdout)] == [
+        ("minilm-emotion", True),
+        ("minilm-sentiment", True),
+    ]
     missing = muster("models", "verify", "all-minilm-l6-v2", home=tmp_path)
     assert missing.returncode == 1
     assert "not in the store" in missing.stderr

@@ -38,7 +38,7 @@ def test_muster_commands_exist(words):
     names = [word for word in re.split(r"\s+&&.*|\s+", words) if word]
     path = []
     for name in names:
-        if name.startswith("-") or len(path) == 2 or (path and path[0] not in ("models", "skills")):
+        if name.startswith("-") or len(path) == 2 or (path and path[0] not in ("models", "skills", "heads")):
             break
         path.append(name)
     help_page = subprocess.run(

@@ -7,8 +7,9 @@ import pytest
 from test_waiting import MESSAGE
 
 from deployments import remote
+from deployments.application_state import state_of
 from deployments.errors import ModelNotReady
-from deployments.remote import ServeFleet, _state
+from deployments.remote import ServeFleet
 from deployments.wire import Call, ReplicaDied, Reply
 
 TRACEBACK = """The deployment failed to start 3 times in a row. This may be due to a problem with its constructor. Error:
@@ -22,7 +23,7 @@ def test_the_reason_is_the_errors_own_sentence_without_the_traceback():
     deployment = SimpleNamespace(message=TRACEBACK, replica_states={})
     status = SimpleNamespace(value="DEPLOY_FAILED")
     application = SimpleNamespace(status=status, message="Failed to update.", deployments={"toy": deployment})
-    state = _state(application)
+    state = state_of(application)
     assert (state.state, state.given_up) == ("failed", True)
     assert state.reason == "Model 'toy' refuses to serve: files/config.json: its content is not what the lock says."
 
@@ -30,18 +31,18 @@ def test_the_reason_is_the_errors_own_sentence_without_the_traceback():
 def test_an_unhealthy_application_without_replicas_may_come_back():
     deployment = SimpleNamespace(message="", replica_states={})
     status = SimpleNamespace(value="UNHEALTHY")
-    state = _state(SimpleNamespace(status=status, message="", deployments={"toy": deployment}))
+    state = state_of(SimpleNamespace(status=status, message="", deployments={"toy": deployment}))
     assert (state.state, state.given_up) == ("failed", False)
 
 
 def test_an_application_that_waits_for_room_says_so():
     deployment = SimpleNamespace(message=MESSAGE, replica_states={"STARTING": 1})
     status = SimpleNamespace(value="DEPLOYING")
-    state = _state(SimpleNamespace(status=status, message="", deployments={"toy": deployment}))
+    state = state_of(SimpleNamespace(status=status, message="", deployments={"toy": deployment}))
     assert (state.state, state.replicas) == ("loading", 0)
     assert state.reason == "it waits for room: a replica needs 0.1 CPU (1.2 left) and 0.4 GPU (0 left)"
     deployment.message = ""
-    assert _state(SimpleNamespace(status=status, message="", deployments={"toy": deployment})).reason is None
+    assert state_of(SimpleNamespace(status=status, message="", deployments={"toy": deployment})).reason is None
 
 
 class Transport:

@@ -18,7 +18,7 @@ CONFIG = Path(__file__).parents[2] / "serve_config.yaml"
 
 def test_the_checked_in_topology_says_who_plays_the_embedding_role():
     plan = role_plan_of(yaml.safe_load(CONFIG.read_text()))
-    assert plan.roles == {"embedding": MINILM}
+    assert plan.roles == {"embedding": MINILM, "emotion": "minilm-emotion", "sentiment": "minilm-sentiment"}
     check_roles(plan, load_catalogue())
 
 
