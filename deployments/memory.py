@@ -37,7 +37,17 @@ def require_room(stored: StoredModel, device: Device = CPU, cuda: Cuda | None = 
 def bytes_to_load(stored: StoredModel, device: Device = CPU) -> int:
     """RAM that loading takes at its peak: for the graph, or for the safetensors on a GPU and where there is no graph."""
     graph = _graph_bytes(stored) if device.kind == "cpu" else 0
-    return int((graph or _weight_bytes(stored)) * ONCE_MORE) + HEADROOM
+    return int((graph or _weight_bytes(stored, device)) * ONCE_MORE) + HEADROOM
+
+
+def share_bytes(share: float, total: int) -> int:
+    """Bytes of a GPU share that torch may allocate."""
+    return max(0, int(total * share) - CONTEXT)
+
+
+def half(task: str, device: Device) -> bool:
+    """Whether a model computes in 16 bits: a generation reads all weights for every token."""
+    return device.kind == "cuda" and task == "generation"
 
 
 def free_bytes() -> int:
@@ -49,7 +59,7 @@ def free_bytes() -> int:
 def _claim_share(stored: StoredModel, share: float, cuda: Cuda) -> None:
     """Raises ``DoesNotFit`` when the weights need more than the share, or more than others have left of the GPU."""
     free, total = cuda.memory()
-    needed, own = _weight_bytes(stored) + HEADROOM, max(0, int(total * share) - CONTEXT)
+    needed, own = _weight_bytes(stored, Device("cuda", share)) + HEADROOM, share_bytes(share, total)
     if needed > own:
         raise DoesNotFit(stored.key, needed, own, f"its share of the GPU ({share:g} of {total / 2**20:.0f} MiB)")
     if needed > free:
@@ -62,6 +72,7 @@ def _graph_bytes(stored: StoredModel) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".onnx", ".data")) if folder else 0
 
 
-def _weight_bytes(stored: StoredModel) -> int:
-    """All weights in float32, whatever they are stored in: that is what engines compute with."""
-    return 4 * sum(elements(path) for path in stored.files.rglob("*.safetensors"))
+def _weight_bytes(stored: StoredModel, device: Device) -> int:
+    """All weights in float32, whatever they are stored in: that is what engines compute with. Generation on a GPU: 16
+    bits."""
+    return (2 if half(stored.task, device) else 4) * sum(elements(path) for path in stored.files.rglob("*.safetensors"))
