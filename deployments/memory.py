@@ -15,8 +15,6 @@ from model_store.store import StoredModel
 
 ONCE_MORE = 2.0
 """While a model is loaded its weights exist twice: as read, and in the layout of the kernels or on the GPU."""
-WEIGHT_BYTES, WRITING_WEIGHT_BYTES = 4, 2
-"""Float32; on a GPU 16 bits for models that write."""
 HEADROOM = 128 * 2**20
 """Bytes for the tokenizer, activations and the batches on their way."""
 CONTEXT = 512 * 2**20
@@ -39,7 +37,17 @@ def require_room(stored: StoredModel, device: Device = CPU, cuda: Cuda | None = 
 def bytes_to_load(stored: StoredModel, device: Device = CPU) -> int:
     """RAM that loading takes at its peak: for the graph, or for the safetensors on a GPU and where there is no graph."""
     graph = _graph_bytes(stored) if device.kind == "cpu" else 0
-    return int((graph or _weight_bytes(stored)) * ONCE_MORE) + HEADROOM
+    return int((graph or _weight_bytes(stored, device)) * ONCE_MORE) + HEADROOM
+
+
+def share_bytes(share: float, total: int) -> int:
+    """Bytes of a GPU share that torch may allocate."""
+    return max(0, int(total * share) - CONTEXT)
+
+
+def half(task: str, device: Device) -> bool:
+    """Whether a model computes in 16 bits: a generation reads all weights for every token."""
+    return device.kind == "cuda" and task == "generation"
 
 
 def free_bytes() -> int:
@@ -51,10 +59,7 @@ def free_bytes() -> int:
 def _claim_share(stored: StoredModel, share: float, cuda: Cuda) -> None:
     """Raises ``DoesNotFit`` when the weights need more than the share, or more than others have left of the GPU."""
     free, total = cuda.memory()
-    weights = _weight_bytes(stored)
-    if stored.task in ("generation", "seq2seq"):
-        weights = weights * WRITING_WEIGHT_BYTES // WEIGHT_BYTES
-    needed, own = weights + HEADROOM, max(0, int(total * share) - CONTEXT)
+    needed, own = _weight_bytes(stored, Device("cuda", share)) + HEADROOM, share_bytes(share, total)
     if needed > own:
         raise DoesNotFit(stored.key, needed, own, f"its share of the GPU ({share:g} of {total / 2**20:.0f} MiB)")
     if needed > free:
@@ -67,6 +72,7 @@ def _graph_bytes(stored: StoredModel) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".onnx", ".data")) if folder else 0
 
 
-def _weight_bytes(stored: StoredModel) -> int:
-    """All weights as engines compute with them, whatever they are stored in."""
-    return WEIGHT_BYTES * sum(elements(path) for path in stored.files.rglob("*.safetensors"))
+def _weight_bytes(stored: StoredModel, device: Device) -> int:
+    """All weights in float32, whatever they are stored in: that is what engines compute with. Generation on a GPU: 16
+    bits."""
+    return (2 if half(stored.task, device) else 4) * sum(elements(path) for path in stored.files.rglob("*.safetensors"))

@@ -25,7 +25,7 @@ class DeploymentSettings(BaseSettings):
     spinning makes a pass of few tokens 10 to 20 % faster; unbounded, it takes the cores from the other processes.
 
     ``kv_mb``: MiB for the keys and values of a replica's running generations, and so the bound of prompts and answers on
-    their way (default: 512 on a CPU, 4096 on a GPU).
+    their way (default: 512, or on a GPU 0.6 of what the weights leave of the replica's share).
 
     ``gate_dir``: lock files of the node's CPU gate. ``redis_url``: None where the embedded Redis or memory is used.
     """

@@ -31,6 +31,8 @@ HEAD_ROOM = 1.25
 """Allocators keep more than they use, and the longest batch comes one day: running out kills a replica."""
 GPU_HOST_MB = 2048
 """RAM of a replica whose model is on a GPU: torch, the CUDA libraries and the buffers that feed it."""
+CPU_KV_MB = 512
+"""For the keys and values of the generations that a replica on a CPU runs at a time."""
 CPU_GENERATION_LIMIT = 1_000_000_000
 """A token reads every weight once: beyond a billion, fp32, a processor says less than a few words a second."""
 
@@ -54,10 +56,10 @@ def measured_here(store: ModelStore) -> Measured:
 def memory_mb(spec: ModelSpec, device: Device, measured: Measured) -> int:
     """Memory of one replica on ``device``, head-room included, rounded up."""
     known = measured.get((spec.key, device))
-    if known is not None:
-        return math.ceil(known * HEAD_ROOM / 2**20)
     weights = spec.parameters * _weight_bytes(spec, device) / 2**20
-    return math.ceil((weights + PROCESS_MB[device]) * HEAD_ROOM)
+    taken = weights + PROCESS_MB[device] if known is None else known / 2**20
+    running = CPU_KV_MB if device == "cpu" and spec.task in ("generation", "seq2seq") else 0
+    return math.ceil(taken * HEAD_ROOM) + running
 
 
 def too_slow(spec: ModelSpec, device: Device) -> bool:

@@ -14,8 +14,9 @@ _CLASSES = {
 }
 
 
-def load_model(files: Path, task: str, *, pickled: bool = False) -> Any:
-    """The model in evaluation mode, float32 on the CPU. ``pickled`` only ever inside the converting child.
+def load_model(files: Path, task: str, *, pickled: bool = False, half: bool = False) -> Any:
+    """The model in evaluation mode, float32 on the CPU. ``pickled`` only ever inside the converting child; ``half``:
+    bfloat16, for generation on a GPU.
 
     Raises ``ConversionFailed`` for a classifier without its head, which transformers would fill with random numbers.
     """
@@ -29,7 +30,7 @@ def load_model(files: Path, task: str, *, pickled: bool = False) -> Any:
         trust_remote_code=False,
         local_files_only=True,
         weights_only=True,
-        dtype=torch.float32,
+        dtype=torch.bfloat16 if half else torch.float32,
         output_loading_info=True,
     )
     if loader is transformers.AutoModelForSequenceClassification and found["missing_keys"]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from deployments.cpu_gate import CpuGate
 from deployments.engines.base import Description
+from deployments.engines.cuda import TorchCuda
 from deployments.engines.device import CPU, Device
 from deployments.engines.generating.batch import Batch, Bounds
 from deployments.engines.generating.generation import Generation
@@ -20,16 +21,19 @@ from deployments.engines.generating.prompts import Limits, Prompt, PromptReader
 from deployments.engines.generating.sampling import Rules
 from deployments.errors import EngineFault
 from deployments.generation import GenerationRequest
+from deployments.memory import half, share_bytes
 from deployments.settings import DeploymentSettings
+from model_store.footprint import CPU_KV_MB
 from model_store.prove import NEW_TOKENS, golden_input
 from model_store.store import StoredModel
 
 TASKS = ("generation", "seq2seq")
-KV_MB = {"cpu": 512, "cuda": 4096}
 ROWS = {"cpu": 32, "cuda": 128}
 """Generations that run at a time."""
 PORTION = {"cpu": 256, "cuda": 4096}
 """Prompt tokens of one step: what a step may take longer because of a newcomer."""
+GPU_KV_PART = 0.6
+"""Of a GPU share beside the weights, for keys and values; prompts on their way and logits have the rest."""
 NO_LIMIT_KNOWN = 512
 """Tokens for a model that names no limit (T5 was trained with this one)."""
 
@@ -40,11 +44,12 @@ class Generator:
     def __init__(self, stored: StoredModel, settings: DeploymentSettings, device: Device = CPU) -> None:
         self.stored = stored
         self.batch: Batch
-        self._settings, self._device = settings, device.kind
+        self._settings, self._device, self._share = settings, device.kind, device.share
+        self._half = half(stored.task, device)
         self._gate: Any = nullcontext()
 
     def load(self) -> None:
-        """Read the weights, fp32 on a CPU and bf16 on a GPU; no code from the model's folder runs."""
+        """Read the weights, fp32, and bf16 for decoders on a GPU; no code from the model's folder runs."""
         import torch
 
         from model_store.loading import load_model, load_tokenizer
@@ -52,9 +57,7 @@ class Generator:
         if self._device == "cpu":
             torch.set_num_threads(self._settings.threads)
             self._gate = CpuGate(self._settings.gate_dir, self._settings.gate_slots)
-        model = load_model(self.stored.files, self.stored.task)
-        if self._device == "cuda":
-            model = model.to(device="cuda", dtype=torch.bfloat16)
+        model = load_model(self.stored.files, self.stored.task, half=self._half).to(self._device)
         self._model, self._tokenizer = model, load_tokenizer(self.stored.files)
         self._seq2seq = bool(model.config.is_encoder_decoder)
         self._start = int(model.generation_config.decoder_start_token_id) if self._seq2seq else None
@@ -77,7 +80,7 @@ class Generator:
         expected = [[int(token) for token in tokens] for tokens in golden["outputs"]]
         found = [self._continue([prompt])[0] for prompt in prompts], self._continue(prompts)
         # Chosen in fp32; in 16 bits another token may win.
-        if self._device == "cpu" and any(answers != expected for answers in found):
+        if not self._half and any(answers != expected for answers in found):
             raise EngineFault(f"A golden answer of {self.stored.key} moved.")
 
     @property
@@ -124,8 +127,16 @@ class Generator:
         with self._gate, torch.inference_mode():
             self._network.prefill(probe, 1)
         layers = getattr(probe.cache, "self_attention_cache", probe.cache).layers
-        room = (self._settings.kv_mb or KV_MB[self._device]) * 2**20
-        return max(1, int(room // sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)))
+        return int(max(1, self._kv_bytes() // sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)))
+
+    def _kv_bytes(self) -> int:
+        """The setting, else a fixed amount of RAM, or most of what the weights have left of a GPU's share."""
+        if self._settings.kv_mb or self._device == "cpu":
+            return (self._settings.kv_mb or CPU_KV_MB) * 2**20
+        import torch
+
+        left = share_bytes(self._share, TorchCuda().memory()[1]) - torch.cuda.memory_allocated()
+        return int(left * GPU_KV_PART)
 
 
 def _positions(model: Any, tokenizer: Any) -> int:
