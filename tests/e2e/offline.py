@@ -89,10 +89,10 @@ async def _ask(models: Sequence[StoredModel]) -> None:
     for stored in models:
         handle = await asyncio.to_thread(serve.get_app_handle, stored.key)
         await handle.options(method_name="check_health").remote()
-        golden = json.loads((stored.artefact_dir() / "encoder.json").read_bytes())["golden"]
-        if stored.task == "zero-shot":
-            # Its golden answers are logits of pairs, which a handle does not give.
+        if stored.task not in ("embedding", "classification"):
+            # Golden answers of the others are logits of pairs and greedy tokens, which a handle does not give.
             continue
+        golden = json.loads((stored.artefact_dir() / "encoder.json").read_bytes())["golden"]
         call = Call("interactive", [Piece("golden", [entry["text"] for entry in golden], {"truncate": "end"}, 60.0)])
         (piece,) = (await handle.options(method_name="answer").remote(call)).pieces
         expected = [entry["embedding"] if "embedding" in entry else _softmax(entry["logits"]) for entry in golden]

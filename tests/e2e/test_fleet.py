@@ -25,6 +25,7 @@ from model_store.catalogue import load_catalogue
 from model_store.hub import Hub
 from model_store.pull import Puller, silent
 from model_store.store import ModelStore
+from serve_app.planned import ENGINES
 from tests.e2e.test_operations import CONFIG, KEY, pids
 from tests.fake_hub import FakeHub
 from tests.toy_models import toy_for
@@ -189,7 +190,8 @@ def topology_with(server: Server, *keys: str) -> dict[str, Any]:
     pattern = next(application for application in topology["applications"] if application["name"] == KEY)
     for key in keys:
         deployment = {**pattern["deployments"][0], "name": key}
-        topology["applications"].append({**pattern, "name": key, "args": {"model": key}, "deployments": [deployment]})
+        own = {"name": key, "args": {"model": key}, "import_path": ENGINES[load_catalogue().resolve(key).task]}
+        topology["applications"].append({**pattern, **own, "deployments": [deployment]})
     return topology
 
 

@@ -46,7 +46,10 @@ async def test_what_is_here_and_what_is_there(fleet, router, open_client, redis_
         body = (await client.get("/v1/capabilities")).json()
     assert body["tasks"] == {
         "embedding": [{"model": "minilm", "state": "ready", "reason": None}],
-        "classification": [{"model": "moods", "state": "loading", "reason": "waits for a GPU"}],
+        "classification": [
+            {"model": "moods", "state": "loading", "reason": "waits for a GPU"},
+            {"model": "feels", "state": "ready", "reason": None},
+        ],
     }
     assert body["roles"]["embedding"] == {"state": "ready", "local": ["minilm"], "remote": []}
     assert body["roles"]["zero-shot"] == {"state": "ready", "local": ["minilm"], "remote": ["entails"]}
@@ -89,7 +92,7 @@ def test_muster_ping_asks_everything(url, fleet, router):
     answer = cli("ping", "--json", "--url", url)
     rows = {(row["what"], row["where"]): row["answers"] for row in json.loads(answer.stdout)}
     assert answer.exit_code == 0, answer.output
-    local = {"gateway", "minilm", "moods", "empathy", "problem_solving", "self_regulation", "resilience"}
+    local = {"gateway", "minilm", "moods", "feels", "empathy", "problem_solving", "self_regulation", "resilience"}
     assert set(rows) == {(name, "local") for name in local} | {("minilm", "remote"), ("entails", "remote")}
     assert all(rows.values())
     assert len(router.asked) == 2
