@@ -10,7 +10,7 @@ import numpy as np
 from deployments.call import Answer
 from deployments.generation import Delta, GenerationRequest
 from model_store.errors import UnknownModel
-from serve_app.api.names import Model, Models
+from serve_app.api.names import Model, Models, is_head
 from serve_app.errors import RemoteFailed, SettingsError
 from serve_app.remote.breaker import Breaker
 from serve_app.remote.provider import Meaning, Provider, ProviderFailed
@@ -132,6 +132,8 @@ def _model(catalogue: Models, key: str) -> Model:
         model = catalogue.with_key(key)
     except UnknownModel as error:
         raise SettingsError(f"remote_models: {error}") from None
+    if is_head(model):
+        raise SettingsError(f"remote_models: {key} cannot be asked for remotely: it comes with Muster.")
     if model.task not in (*TASKS, "generation") or "/" not in model.id:
         raise SettingsError(f"remote_models: {key} cannot be asked for remotely (its task is {model.task}).")
     return model
