@@ -54,11 +54,11 @@ def _reason(store: "ModelStore", key: str) -> str | None:
 def _check(stored: "StoredModel") -> None:
     """Raises ``EngineFault``, ``ConversionFailed``."""
     from deployments.engines.encoders import load_encoder
+    from deployments.engines.generator import TASKS
     from deployments.settings import load_settings
     from model_store.prove import check_in_child_process
-    from serve_app.planned import ENGINES
 
-    if stored.task in ENGINES or stored.artefact is None:
-        load_encoder(stored, load_settings()).warm()
-    else:
+    if stored.task in TASKS and stored.artefact is not None:
         check_in_child_process(stored.files, stored.folder / stored.artefact.folder, stored.task)
+    else:
+        load_encoder(stored, load_settings()).warm()
