@@ -70,6 +70,8 @@ Try it:
 
   curl -s {url}/v1/embeddings -H 'Content-Type: application/json' \\
     -d '{{"model": "embedding", "input": "Hello, Muster"}}'
+  curl -s {url}/v1/classify -H 'Content-Type: application/json' \\
+    -d '{{"model": "emotion", "input": "I did not expect that!", "top_k": 2}}'
   curl -s -X PUT {url}/api/v1/students/ada/features -H 'Content-Type: application/json' \\
     -d '{{"linguistic": {{"empathy_markers": 0.2, "word_count": 180}}, "behavioral": {{"focus_duration": 1500}}}}'
   curl -s -X POST {url}/api/v1/infer/ada

@@ -78,10 +78,10 @@ def test_a_replica_takes_hold_of_its_share_before_it_loads(cuda, monkeypatch):
         return SimpleNamespace(warm=lambda: None)
 
     monkeypatch.setattr(replica, "load_encoder", load)
-    replica._load(key, Device("cuda", 0.5))
+    replica._load(key, Device("cuda", 0.5), "fp32")
     assert loads == [(key, Device("cuda", 0.5), [0.5 - 512 / 8192])]
     with pytest.raises(DoesNotFit, match="its share of the GPU"):
-        replica._load(key, Device("cuda", 0.05))
+        replica._load(key, Device("cuda", 0.05), "fp32")
     assert len(loads) == 1
 
 
