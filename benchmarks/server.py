@@ -112,6 +112,12 @@ class Server:
         """Address for ``serve --address``, as the start printed it."""
         return next(line.split()[1] for line in self.lines if line.strip().startswith("Dashboard"))
 
+    @property
+    def ray_address(self) -> str:
+        """Where drivers join its Ray, as its raylet was told."""
+        words = (word for process in self.processes() for word in process.cmdline())
+        return next(word.partition("=")[2] for word in words if word.startswith("--gcs-address="))
+
     def wait_for(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 120) -> None:
         """Wait until the states of the applications in ``/health/detailed`` are as wanted. Raises ``TimeoutError``."""
         deadline = time.monotonic() + seconds

@@ -75,7 +75,8 @@ def _deployed(served: Sequence[ModelSpec], home: Path, store: ModelStore) -> Non
     with Server() as server:
         deploy_topology(server, topology_with(server, *(spec.key for spec in served)))
         server.wait_for(lambda states: {state["state"] for state in states.values()} == {"ready"} and len(states) > 3)
-        ray.init("auto", namespace="serve", log_to_driver=False, _temp_dir=str(server.runtime / "ray"))
+        # By its address: "auto" takes any cluster whose processes it sees, also one outside this network name space.
+        ray.init(server.ray_address, namespace="serve", log_to_driver=False, _temp_dir=str(server.runtime / "ray"))
         try:
             asyncio.run(_ask([store.open(spec.key) for spec in served]))
         finally:
