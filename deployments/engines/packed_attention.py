@@ -65,13 +65,9 @@ def packed_attention(
 def _in_one(query: Any, key: Any, value: Any, packed: Packed, scaling: float | None) -> Any:
     from torch.nn.attention.varlen import varlen_attn
 
-    width = query.shape[3]
-    if scaling is not None and scaling != width**-0.5:
-        # Not every release of torch takes a scale; all of them have this one when told none.
-        query = query * (scaling * width**0.5)
     # (1, heads, tokens, width) -> (tokens, heads, width)
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    return varlen_attn(q, k, v, packed.offsets, packed.offsets, packed.longest, packed.longest)
+    return varlen_attn(q, k, v, packed.offsets, packed.offsets, packed.longest, packed.longest, scale=scaling)
 
 
 def _by_group(query: Any, key: Any, value: Any, packed: Packed, scaling: float | None) -> Any:
