@@ -73,6 +73,7 @@ def _graph_bytes(stored: StoredModel) -> int:
 
 
 def _weight_bytes(stored: StoredModel, device: Device) -> int:
-    """All weights in float32, whatever they are stored in: that is what engines compute with. Generation on a GPU: 16
-    bits."""
-    return (2 if half(stored.task, device) else 4) * sum(elements(path) for path in stored.files.rglob("*.safetensors"))
+    """All weights in float32, whatever they are stored in: that is what engines compute with. On a GPU 16 bits where the
+    model was opened so, and for generation."""
+    size = 2 if stored.precision == "fp16" or half(stored.task, device) else 4
+    return size * sum(elements(path) for path in stored.files.rglob("*.safetensors"))

@@ -13,6 +13,7 @@ from typing import Any
 from deployments.autoscaling import BACKLOG_METRIC
 from deployments.batching import BatchPolicy
 from deployments.engines.base import Engine
+from deployments.engines.cuda import TorchCuda
 from deployments.engines.device import Device, choose_device
 from deployments.engines.encoders import load_encoder
 from deployments.engines.generator import TASKS, Generator
@@ -25,7 +26,7 @@ from deployments.memory import require_room
 from deployments.settings import load_settings
 from deployments.wire import Call, PieceReply, Reply
 from model_store.errors import GateClosed
-from model_store.gate import Precision
+from model_store.lock import Precision
 from model_store.settings import load_settings as load_store_settings
 from model_store.signing import require_signature
 from model_store.store import ModelStore, StoredModel
@@ -50,10 +51,12 @@ def _policy(device: Device) -> BatchPolicy:
 def _open(key: str, device: Device, precision: Precision = "fp32") -> StoredModel:
     """The model's files, checked and marked as used; there is room for it."""
     if precision == "int8" and device.kind == "cuda":
-        raise GateClosed(key, "no 8-bit backend on GPU; serve it there with precision: fp32")
+        raise GateClosed(key, "no 8-bit backend on GPU; serve it there with precision: fp16 or fp32")
+    if precision == "fp16" and device.kind == "cpu":
+        raise GateClosed(key, "no 16-bit backend on CPU; serve it there with precision: int8 or fp32")
     wanted = load_store_settings()
     store = ModelStore(wanted.store_dir)
-    stored = store.open(key, precision)
+    stored = store.open(key, precision, TorchCuda().name() if precision == "fp16" else "")
     if wanted.signing_key is not None:
         require_signature(stored.folder, key, wanted.signing_key)
     require_room(stored, device)
@@ -87,7 +90,7 @@ def _input(task: str, text: str) -> Any:
 
 class ModelReplica(HostedReplica):
     """One replica of a text model. Fails to start, with the reason, when its files are not what the lock says, or when it
-    is to serve in 8 bits and its accuracy gate did not pass on such a machine."""
+    is to serve in fewer bits and its accuracy gate did not pass on such a machine."""
 
     async def __init__(self, key: str, precision: Precision = "fp32") -> None:  # type: ignore[misc]  # Serve awaits it
         device = await asyncio.to_thread(choose_device, key, _gpu_share())

@@ -12,18 +12,17 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deployments.accuracy import Accuracy, label_agreement, rank_correlation
 from deployments.engines.onnx_encoder import OnnxEncoder
+from deployments.judging import figures, inputs_of, judge, texts_of, with_own_golden
 from deployments.settings import DeploymentSettings
-from deployments.trial_data import digest, read_pairs, read_texts
 from deployments.trial_speed import mixed_texts, short_text, speed_ratio
 from model_store import child, convert, measure, processor
 from model_store.errors import ConversionFailed
-from model_store.gate import ALLOWED_POINTS, Gate
+from model_store.gate import Gate
 from model_store.lock import Artefact, Manifest
 from model_store.store import StoredModel
 
@@ -81,21 +80,22 @@ def in_this_process(job: Job, say: Say) -> None:
     manifest, target = Manifest.read(Path(job.folder), job.key), Path(job.target)
     stored = StoredModel(job.key, manifest.id, manifest.revision, Path(job.folder), manifest.artefact)
     settings = _settings(job)
-    exact = _loaded(OnnxEncoder(stored, settings))
-    texts = _texts(stored, Path(job.data))
+    exact = OnnxEncoder(stored, settings)
+    exact.load()
+    texts = texts_of(stored, Path(job.data))
     say("fixing the scales")
-    _write_graph(stored, settings, _inputs(stored, _calibration(texts), job.labels), target)
-    eight = _with_own_golden(_in_target(stored, target), settings, target)
+    _write_graph(stored, settings, inputs_of(stored, _calibration(texts), job.labels), target)
+    eight = with_own_golden(partial(OnnxEncoder, _in_target(stored, target), settings), target)
     say("measuring accuracy")
-    accuracy = _judge(stored, Path(job.data), job.labels, exact, eight)
+    accuracy = judge(stored, Path(job.data), job.labels, exact, eight)
     say("measuring speed")
-    short = _inputs(stored, short_text(texts), job.labels)
-    mixed = _inputs(stored, mixed_texts(texts), job.labels)
+    short = inputs_of(stored, short_text(texts), job.labels)
+    mixed = inputs_of(stored, mixed_texts(texts), job.labels)
     speed = {
         "short_text": speed_ratio(exact.encode, eight.encode, short, passes=20),
         "mixed_texts": speed_ratio(exact.encode, eight.encode, mixed),
     }
-    _gate(accuracy, speed, Path(job.data)).write(target)
+    figures(accuracy, speed, Path(job.data), "int8", processor.name(), convert.runtime()).write(target)
     if not accuracy.passed:
         for name in ("encoder.onnx", "encoder.json", "tokenizer.json"):
             (target / name).unlink()
@@ -108,25 +108,11 @@ def _settings(job: Job) -> DeploymentSettings:
     )
 
 
-def _loaded(engine: OnnxEncoder) -> OnnxEncoder:
-    engine.load()
-    return engine
-
-
 def _in_target(stored: StoredModel, target: Path) -> StoredModel:
     """The model with the graph that is not in the store yet; joining an absolute path gives that path."""
     assert stored.artefact is not None
     made = Artefact(id="trial", folder=str(target.resolve()), made_with=stored.artefact.made_with)
     return replace(stored, artefact=made, precision="int8")
-
-
-def _texts(stored: StoredModel, data: Path) -> list[str]:
-    return read_pairs(data).texts if stored.task == "embedding" else read_texts(data)
-
-
-def _inputs(stored: StoredModel, texts: Sequence[str], labels: Sequence[str]) -> list[Any]:
-    """What the engine of the model's task reads."""
-    return [{"text": text, "labels": list(labels)} for text in texts] if stored.task == "zero-shot" else list(texts)
 
 
 def _calibration(texts: Sequence[str]) -> list[str]:
@@ -153,50 +139,6 @@ def _write_graph(stored: StoredModel, settings: DeploymentSettings, inputs: Sequ
         raise ConversionFailed(f"The graph of {stored.key!r} has nothing that 8 bits could compute.")
     for name in ("tokenizer.json", "encoder.json"):
         shutil.copyfile(exact / name, target / name)
-
-
-def _with_own_golden(stored: StoredModel, settings: DeploymentSettings, target: Path) -> OnnxEncoder:
-    """The 8-bit engine; its answers to the exact model's golden texts are what a replica checks before it serves."""
-    rows = _loaded(OnnxEncoder(stored, settings)).golden_rows()
-    facts = json.loads((target / "encoder.json").read_bytes())
-    for golden, row in zip(facts["golden"], rows, strict=True):
-        golden["embedding" if "embedding" in golden else "logits"] = row.tolist()
-    (target / "encoder.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
-    engine = _loaded(OnnxEncoder(stored, settings))
-    engine.warm()
-    return engine
-
-
-def _judge(stored: StoredModel, data: Path, labels: Sequence[str], exact: OnnxEncoder, eight: OnnxEncoder) -> Accuracy:
-    """Raises ``ConversionFailed`` where there is nothing to compare."""
-    if stored.task == "embedding":
-        accuracy = rank_correlation(read_pairs(data), exact.encode, eight.encode)
-        if not math.isfinite(accuracy.drop_points):
-            raise ConversionFailed(f"{stored.key!r} finds all pairs equally alike; there is no rank to compare.")
-        return accuracy
-    problem = exact.facts.problem if stored.task == "classification" else "single"
-    if problem == "regression":
-        raise ConversionFailed(f"{stored.key!r} answers with numbers, not with labels that could agree.")
-    inputs = _inputs(stored, read_texts(data), labels)
-    return label_agreement(inputs, exact.encode, eight.encode, several=problem == "multi")
-
-
-def _gate(accuracy: Accuracy, speed: dict[str, float], data: Path) -> Gate:
-    return Gate(
-        metric=accuracy.metric,
-        items=accuracy.items,
-        before=round(accuracy.before, 5),
-        after=round(accuracy.after, 5),
-        drop_points=round(accuracy.drop_points, 3),
-        allowed_points=ALLOWED_POINTS[accuracy.metric],
-        passed=accuracy.passed,
-        mean_cosine=None if accuracy.mean_cosine is None else round(accuracy.mean_cosine, 5),
-        speed=speed,
-        processor=processor.name(),
-        runtime=convert.runtime(),
-        data_sha256=digest(data),
-        measured_on=datetime.now(UTC).date().isoformat(),
-    )
 
 
 if __name__ == "__main__":

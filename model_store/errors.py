@@ -18,7 +18,7 @@
         ├── PlanRefused              the machine cannot carry the plan, or writing it would destroy something
         │   └── EmbeddingChanged     data was made with another embedding model
         ├── ConversionFailed         the exported graph could not be made or does not equal the reference
-        └── GateClosed               8 bits were asked for, and the accuracy gate does not allow them here
+        └── GateClosed               fewer bits were asked for, and the accuracy gate does not allow them here
 
 Standard library only. Every error passes all its arguments to ``Exception.__init__`` so that it survives pickling.
 Messages name models, files and numbers; never a client's text.
@@ -153,11 +153,11 @@ class ConversionFailed(ModelStoreError):
 
 
 class GateClosed(ModelStoreError):
-    """A model was to serve in 8 bits and may not: ``why`` ends with what to do, where something can be done."""
+    """A model was to serve in fewer bits and may not: ``why`` ends with what to do, where something can be done."""
 
     def __init__(self, key: str, why: str) -> None:
         super().__init__(key, why)
         self.key, self.why = key, why
 
     def __str__(self) -> str:
-        return f"Model {self.key!r} does not serve in 8 bits here: {self.why}."
+        return f"Model {self.key!r} does not serve in fewer bits here: {self.why}."

@@ -1,12 +1,13 @@
-"""The accuracy gate: an 8-bit graph serves only where it was measured to be nearly as good as the exact one.
+"""The accuracy gate: fewer bits serve only where they were measured to be nearly as good as fp32.
 
-``gate.json`` lies with the 8-bit graph, under the manifest's digests; of a gate that failed it is all that is kept. It
-holds for the exact graph that it was measured against, for the runtime, and for the kind of processor: any other asks for
-``muster models quantize`` again.
+``gate.json`` lies with the 8-bit graph, or with the golden answers in 16 bits, under the manifest's digests; of a gate that
+failed it is all that is kept. It holds for the exact graph that it was measured against, for the runtime, and for the kind
+of processor, in 16 bits the GPU: any other asks for ``muster models quantize`` again.
 """
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from model_store import convert, processor
 from model_store.errors import ConversionFailed
 from model_store.lock import Manifest
 
-Precision = Literal["fp32", "int8"]
+Reduced = Literal["int8", "fp16"]
 Metric = Literal["spearman", "label_agreement"]
 
 GATE = "gate.json"
@@ -25,20 +26,22 @@ ALLOWED_POINTS: Mapping[Metric, float] = {"spearman": 0.5, "label_agreement": 1.
 RECIPE = "1"
 """Raise it when the quantisation changes, so that gates are run again."""
 FASTER = 1.1
-"""Ratio from which on 8 bits are measurably faster; runs on a busy machine differ by less."""
-_WORDS = {"runtime": "runtime", "processor": "kind of processor"}
+"""Ratio from which on fewer bits are measurably faster; runs on a busy machine differ by less."""
+_WORDS = {"runtime": "runtime", "processor": "kind of processor", "gpu": "GPU", "torch": "torch"}
+BITS: Mapping[Reduced, int] = {"int8": 8, "fp16": 16}
 
 
 class Gate(BaseModel):
-    """``before``, ``after``: the metric (0..1) of the exact and of the 8-bit graph over ``items`` of the user's data.
+    """``before``, ``after``: the metric (0..1) in fp32 and in ``precision`` over ``items`` of the user's data.
 
-    ``mean_cosine``: between the two embeddings of a text; None for classifiers. ``speed``: the 8-bit engine's against the
-    exact one's, for one short text and for 64 texts of mixed lengths. ``processor``, ``runtime``: where it was measured.
+    ``mean_cosine``: between the two embeddings of a text; None for classifiers. ``speed``: the judged engine's against the
+    exact one's, for one short text and for 64 texts of mixed lengths. ``processor`` (in 16 bits the GPU), ``runtime``:
+    where it was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    precision: Literal["int8"] = "int8"
+    precision: Reduced = "int8"
     metric: Metric
     items: int
     before: float
@@ -65,27 +68,45 @@ class Gate(BaseModel):
             raise ConversionFailed(f"{folder / GATE} cannot be read as the record of an accuracy gate.") from error
 
 
-def made_with(exact: Mapping[str, str]) -> dict[str, str]:
-    """All that an 8-bit graph and its gate depend on, here and now; ``exact``: the same of the exact graph."""
-    here = {"runtime": convert.runtime(), "processor": processor.kind()}
-    return {**exact, **here, "precision": "int8", "quantizer": RECIPE}
+def made_with(exact: Mapping[str, str], precision: Reduced = "int8", gpu: str = "") -> dict[str, str]:
+    """All that fewer bits and their gate depend on, here and now; ``exact``: the same of the exact graph; ``gpu``: its
+    name, for 16 bits."""
+    runtime = {"runtime": convert.runtime(), "precision": precision}
+    if precision == "fp16":
+        return {**exact, **runtime, "gpu": gpu, "torch": torch_runtime()}
+    return {**exact, **runtime, "processor": processor.kind(), "quantizer": RECIPE}
 
 
-def read_gate(manifest: Manifest, folder: Path) -> Gate | None:
+def torch_runtime() -> str:
+    """Name and version of what computes in 16 bits; torch itself takes seconds to import."""
+    return f"torch {version('torch')}"
+
+
+def command(key: str, precision: Reduced = "int8") -> str:
+    """What runs a gate."""
+    return f"`muster models quantize {key}{'' if precision == 'int8' else f' --precision {precision}'}`"
+
+
+def read_gate(manifest: Manifest, folder: Path, precision: Reduced = "int8") -> Gate | None:
     """The gate of a stored model, passed or not; None where none was run. Raises ``ConversionFailed``."""
-    return Gate.read(folder / manifest.int8.folder) if manifest.int8 else None
+    made = manifest.made(precision)
+    return Gate.read(folder / made.folder) if made else None
 
 
-def why_closed(manifest: Manifest, folder: Path) -> str | None:
-    """Why a stored model may not serve in 8 bits on this machine; None when it may. Raises ``ConversionFailed``."""
-    gate, again = read_gate(manifest, folder), f"`muster models quantize {manifest.key}`"
+def why_closed(manifest: Manifest, folder: Path, precision: Reduced = "int8", gpu: str = "") -> str | None:
+    """Why a stored model may not serve in fewer bits on this machine, in 16 bits on this ``gpu``; None when it may.
+
+    Raises ``ConversionFailed``.
+    """
+    gate, again = read_gate(manifest, folder, precision), command(manifest.key, precision)
+    reduced = manifest.made(precision)
     if manifest.artefact is None:
-        return "there is no 8-bit backend for such a model"
-    if gate is None or manifest.int8 is None:
+        return f"there is no {BITS[precision]}-bit backend for such a model"
+    if gate is None or reduced is None:
         return f"gate not run: {again}"
     if not gate.passed:
         return f"gate failed: drop {gate.drop_points:.2f} points, {gate.allowed_points:.2f} allowed"
-    made, here = manifest.int8.made_with, made_with(manifest.artefact.made_with)
+    made, here = reduced.made_with, made_with(manifest.artefact.made_with, precision, gpu)
     changed = [name for name in here if made.get(name) != here[name]]
     if not changed:
         return None

@@ -5,13 +5,15 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_store.errors import TamperedModel
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+Precision = Literal["fp32", "int8", "fp16"]
+"""What a model computes in; all but fp32 only behind an accuracy gate."""
 
 
 class FileDigest(BaseModel):
@@ -36,7 +38,8 @@ class Artefact(BaseModel):
 class Manifest(BaseModel):
     """``files``: every file of the model and its artefacts, relative to the model's folder in the store.
 
-    ``artefact``: what serves; ``int8``: the 8-bit graph with its accuracy gate, or only a gate that failed.
+    ``artefact``: what serves; ``int8``: the 8-bit graph with its accuracy gate, or only a gate that failed; ``fp16``: the
+    same of 16 bits on a GPU, golden answers in place of a graph.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +51,19 @@ class Manifest(BaseModel):
     files: dict[str, FileDigest]
     artefact: Artefact | None = None
     int8: Artefact | None = None
+    fp16: Artefact | None = None
+
+    def made(self, precision: Precision) -> Artefact | None:
+        """What serves in a precision; of a gate that failed its record alone."""
+        match precision:
+            case "fp32":
+                return self.artefact
+            case "int8":
+                return self.int8
+            case "fp16":
+                return self.fp16
+            case _:
+                assert_never(precision)
 
     def write(self, folder: Path) -> None:
         path = folder / MANIFEST

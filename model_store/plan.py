@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from model_store.catalogue import Catalogue, ModelSpec
 from model_store.eight_bit import NOTHING_KNOWN, Known, Request, measured_in_8_bits, precision_of
 from model_store.footprint import NOTHING_MEASURED, Device, Measured, memory_mb, too_slow
-from model_store.gate import Precision
+from model_store.lock import Precision
 from model_store.machine import Machine, Tier, tier
 from model_store.room import FLEET_CPUS, REPLICA_CPUS, Room, Slot
 from model_store.tiers import Wanted, wanted_models
@@ -39,7 +39,7 @@ class Placement:
 
     ``measured``: whether ``memory_mb`` comes from a measurement, otherwise from the number of parameters.
     ``gpus``: for each replica up to the maximum, the GPU with room for it; empty on the CPU. ``num_cpus`` is placement.
-    ``why_fp32``: why it does not run in 8 bits although these were asked for; empty otherwise.
+    ``why_fp32``: why it does not run in fewer bits although these were asked for; empty otherwise.
     """
 
     key: str
@@ -97,9 +97,10 @@ def make_plan(
     only: Iterable[str] = (),
     precision: Request = "fp32",
     eight_bit: Known = NOTHING_KNOWN,
+    sixteen_bit: Known = NOTHING_KNOWN,
 ) -> Plan:
     """Fill ``machine``. ``engines``: tasks that can be served; ``only``: keys (no fallback for these) and roles;
-    ``eight_bit``: what is known of 8-bit graphs on it.
+    ``eight_bit``, ``sixteen_bit``: what is known of 8-bit graphs and of 16 bits on it.
 
     Raises ``UnknownModel`` for a name in ``only`` that is neither.
     """
@@ -116,7 +117,7 @@ def make_plan(
         chosen,
         tuple(sorted(packing.choices, key=lambda choice: order.index(choice.role))),
         tuple(
-            _in_precision(placement, *precision_of(spec, placement.device, precision, eight_bit))
+            _in_precision(placement, *precision_of(spec, placement.device, precision, eight_bit, sixteen_bit))
             for placement in packing.placements()
             for spec in [catalogue.resolve(placement.key)]
         ),

@@ -30,8 +30,8 @@ from model_store import attachment, convert, measure, prove
 from model_store.adoption import Maker, Progress, Workshop, build, is_fresh, matches, pinned
 from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
 from model_store.errors import ConversionFailed, GateClosed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
-from model_store.gate import Gate, Precision, read_gate, why_closed
-from model_store.lock import MANIFEST, Artefact, FileDigest, Manifest
+from model_store.gate import Gate, Reduced, command, read_gate, why_closed
+from model_store.lock import MANIFEST, Artefact, FileDigest, Manifest, Precision
 from model_store.pickled import unpickled
 from model_store.sources import LocalFolder, Source, source_of
 from model_store.verify import Verification, verify_folder
@@ -43,7 +43,8 @@ _STAGING, _PULL, _REPLACED, _USED = ".staging-", ".pull-", ".replaced-", ".used-
 class StoredModel:
     """A verified model on disk; ``artefact`` is None for a family that is not converted. ``heads``: light heads on it.
 
-    ``revision``: of the answers too. In 8 bits it ends with ``+int8``, so that whatever is kept by revision is kept apart.
+    ``revision``: of the answers too. In fewer bits it ends with ``+int8`` or ``+fp16``, so that whatever is kept by
+    revision is kept apart.
     """
 
     key: str
@@ -114,7 +115,9 @@ class ModelStore:
                     return folder
                 say(f"{spec.key}: the converter or its runtime changed, converting again")
                 if manifest.int8:
-                    say(f"{spec.key}: its 8-bit graph goes; `muster models quantize {spec.key}` makes it again")
+                    say(f"{spec.key}: its 8-bit graph goes; {command(spec.key)} makes it again")
+                if manifest.fp16:
+                    say(f"{spec.key}: its 16-bit gate goes; {command(spec.key, 'fp16')} runs it again")
                 spec = pinned(spec, manifest)
             source = LocalFolder(folder / "files") if stored else source_of(spec)
             self._build(spec, source, say)
@@ -152,7 +155,7 @@ class ModelStore:
             manifest = Manifest.read(folder, key)
         except (ModelNotPulled, TamperedModel):
             return None
-        artefact = manifest.artefact if precision == "fp32" else manifest.int8
+        artefact = manifest.made(precision)
         return measure.process_bytes(folder / artefact.folder) if artefact else None
 
     def pull_folder(self, key: str, commit: str) -> Path:
@@ -176,10 +179,11 @@ class ModelStore:
         folder = self.path(key)
         return verify_folder(folder, self._manifest(folder, key))
 
-    def open(self, key: str, precision: Precision = "fp32") -> StoredModel:
-        """A model whose every byte was compared just now.
+    def open(self, key: str, precision: Precision = "fp32", gpu: str = "") -> StoredModel:
+        """A model whose every byte was compared just now. ``gpu``: name of the one that 16 bits are for.
 
-        Raises ``ModelNotPulled``, ``TamperedModel``; in 8 bits ``GateClosed`` when the accuracy gate does not allow them.
+        Raises ``ModelNotPulled``, ``TamperedModel``; in fewer bits ``GateClosed`` when the accuracy gate does not allow
+        them.
         """
         folder = self.path(key)
         manifest = self._manifest(folder, key)
@@ -189,25 +193,26 @@ class ModelStore:
         )
         if precision == "fp32":
             return stored
-        if (why := why_closed(manifest, folder)) is not None:
+        if (why := why_closed(manifest, folder, precision, gpu)) is not None:
             raise GateClosed(key, why)
-        return replace(stored, revision=f"{stored.revision}+int8", artefact=manifest.int8, precision="int8")
+        revision = f"{stored.revision}+{precision}"
+        return replace(stored, revision=revision, artefact=manifest.made(precision), precision=precision)
 
-    def gate(self, key: str) -> Gate | None:
+    def gate(self, key: str, precision: Reduced = "int8") -> Gate | None:
         """The accuracy gate's record, unverified; None where none was run.
 
         Raises ``ModelNotPulled``, ``TamperedModel``, ``ConversionFailed``.
         """
         folder = self.path(key)
-        return read_gate(Manifest.read(folder, key), folder)
+        return read_gate(Manifest.read(folder, key), folder, precision)
 
-    def why_closed(self, key: str) -> str | None:
-        """Why the model may not serve in 8 bits here, unverified; None when it may. Raises as ``gate`` does."""
+    def why_closed(self, key: str, precision: Reduced = "int8", gpu: str = "") -> str | None:
+        """Why the model may not serve in fewer bits here, unverified; None when it may. Raises as ``gate`` does."""
         folder = self.path(key)
-        return why_closed(Manifest.read(folder, key), folder)
+        return why_closed(Manifest.read(folder, key), folder, precision, gpu)
 
-    def attach(self, key: str, made: Path, made_with: Mapping[str, str]) -> None:
-        """Put the files in ``made`` beside a model as its 8-bit artefact; it loses its signature.
+    def attach(self, key: str, made: Path, made_with: Mapping[str, str], precision: Reduced = "int8") -> None:
+        """Put the files in ``made`` beside a model as its artefact of this precision; it loses its signature.
 
         Raises ``ModelNotPulled``, ``TamperedModel``, ``ConversionFailed``, ``StoreBusy``.
         """
@@ -216,7 +221,7 @@ class ModelStore:
             manifest = self._manifest(folder, key)
             verify_folder(folder, manifest).require()
             staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self._models))
-            attachment.attach(manifest, folder, made, made_with, staging)
+            attachment.attach(manifest, folder, made, made_with, staging, precision)
             self._install(staging, folder)
 
     def ls(self) -> list[str]:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.replica import GeneratorReplica, ModelReplica
 from deployments.skills.graph import Fusion, Inference, Reasoning
-from model_store.gate import Precision
+from model_store.lock import Precision
 from serve_app.gateway import Gateway
 
 
@@ -30,7 +30,7 @@ class GeneratorArgs(_Args):
 
 
 class ModelArgs(GeneratorArgs):
-    """``precision``: int8 only starts where the model's accuracy gate passed (`muster models quantize`)."""
+    """``precision``: int8 and fp16 only start where the model's accuracy gate passed (`muster models quantize`)."""
 
     precision: Precision = "fp32"
 

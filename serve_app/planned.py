@@ -124,7 +124,8 @@ def _application(placement: Placement, import_path: str, pattern: Mapping[str, A
         "name": placement.key,
         "route_prefix": None,
         "import_path": import_path,
-        "args": {"model": placement.key} | ({"precision": "int8"} if placement.precision == "int8" else {}),
+        "args": {"model": placement.key}
+        | ({} if placement.precision == "fp32" else {"precision": placement.precision}),
         "deployments": [deployment],
     }
 

@@ -16,6 +16,12 @@ class Cuda(Protocol):
     def memory(self) -> tuple[int, int]:
         """Bytes that are free on the device, for all processes together, and bytes that it has. Starts the context."""
 
+    def name(self) -> str:
+        """The device's, as ``nvidia-smi`` gives it too."""
+
+    def flash(self) -> bool:
+        """Whether the device has the kernels for variable-length attention in 16 bits (Ampere and later)."""
+
     def cap(self, fraction: float) -> None:
         """Let this process's allocator hold at most this part of the device's memory; beyond it, out of memory."""
 
@@ -36,6 +42,16 @@ class TorchCuda:
         torch.cuda.init()
         free, total = torch.cuda.mem_get_info(0)
         return int(free), int(total)
+
+    def name(self) -> str:
+        import torch
+
+        return str(torch.cuda.get_device_name(0))
+
+    def flash(self) -> bool:
+        import torch
+
+        return bool(torch.cuda.get_device_capability(0) >= (8, 0))
 
     def cap(self, fraction: float) -> None:
         import torch

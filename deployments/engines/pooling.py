@@ -39,6 +39,7 @@ class Head:
     """Everything behind the transformer. ``modes`` are concatenated, then ``steps`` run on (texts, width) arrays."""
 
     def __init__(self, modes: tuple[str, ...], steps: tuple[Step, ...]) -> None:
+        self.modes = modes
         self._poolers = [_POOLERS[mode] for mode in modes]
         self._steps = steps
         self.normalizes = bool(steps) and steps[-1] is normalize
@@ -46,7 +47,10 @@ class Head:
     def __call__(self, hidden: Floats, starts: Ints, lengths: Ints) -> Floats:
         """(tokens, width) hidden states of non-empty texts -> (texts, dimensions)."""
         pooled = [pool(hidden, starts, lengths) for pool in self._poolers]
-        values = pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
+        return self.finish(pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1))
+
+    def finish(self, values: Floats) -> Floats:
+        """(texts, width of all modes together) pooled states -> (texts, dimensions)."""
         for step in self._steps:
             values = step(values)
         return np.asarray(values, dtype=np.float32)

@@ -48,6 +48,7 @@ class ModelRoutes:
     async def _card(self, model: Model, states: Mapping[str, ModelState]) -> dict[str, Any]:
         application = application_of(model)
         state = states.get(application, ABSENT)
+        backend = await self._services.fleet.backend(application) if state.state == "ready" else None
         return {
             "id": model.key,
             "object": "model",
@@ -59,12 +60,12 @@ class ModelRoutes:
             "licence": model.licence,
             "state": state.state,
             "reason": state.reason,
-            "backend": await self._services.fleet.backend(application) if state.state == "ready" else None,
+            "backend": backend,
             "limits": model.limits.model_dump(),
             "dimensions": model.dimensions,
             "roles": [*model.roles],
             "plays": [role for role in ROLES if self._plays(model, role)],
-            "accuracy_gate": await asyncio.to_thread(self._services.gate, model.key),
+            "accuracy_gate": await asyncio.to_thread(self._services.gate, model.key, backend),
         }
 
     def _plays(self, model: Model, role: str) -> bool:

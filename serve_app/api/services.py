@@ -16,7 +16,8 @@ from serve_app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The application's dependencies. ``gate``: what was measured of a model in 8 bits, by key; None where nothing was."""
+    """The application's dependencies. ``gate``: what was measured of a model in fewer bits, by key and the
+    backend that serves it; None where nothing was."""
 
     fleet: Fleet
     catalogue: Models
@@ -25,7 +26,7 @@ class Services:
     keys: KeyRing
     metrics: GatewayMetrics
     access_log: AccessLog
-    gate: Callable[[str], Mapping[str, Any] | None] = lambda key: None
+    gate: Callable[[str, str | None], Mapping[str, Any] | None] = lambda key, backend: None
     remote: RemoteFallback | None = None
     shared_metrics: SharedMetrics = field(init=False)
 

@@ -14,16 +14,19 @@ from serve_app.cli.serving import DEFAULT_CONFIG, JSON
 
 if TYPE_CHECKING:
     from model_store.catalogue import Catalogue
-    from model_store.eight_bit import Request
-    from model_store.machine import Gpu, Tier
+    from model_store.eight_bit import Known, Request
+    from model_store.machine import Gpu, Machine, Tier
     from model_store.plan import Placement, Plan
+    from model_store.store import ModelStore
 
 
 class PrecisionName(StrEnum):
-    """``int8``: 8 bits where the accuracy gate passed on this machine; ``auto``: where they are faster too."""
+    """``int8``: 8 bits on the CPU where the accuracy gate passed on this machine; ``fp16``: 16 on a GPU; ``auto``: either,
+    where it is faster too."""
 
     fp32 = "fp32"
     int8 = "int8"
+    fp16 = "fp16"
     auto = "auto"
 
 
@@ -45,7 +48,8 @@ PATH = Annotated[Path | None, typer.Argument(help="With --write [default: serve_
 PRECISION = Annotated[
     PrecisionName,
     typer.Option(
-        "--precision", help="int8: 8 bits where the accuracy gate passed here; auto: where they are faster too."
+        "--precision",
+        help="int8, on a GPU fp16: where the accuracy gate passed here; auto: either, where it is faster too.",
     ),
 ]
 NO_ENGINE = "no engine in this release"
@@ -110,8 +114,16 @@ def plan_here(
         tier_override=tier,
         only=only,
         precision=precision,
-        eight_bit=NOTHING_KNOWN if precision == "fp32" else eight_bit_here(store),
+        eight_bit=eight_bit_here(store) if precision in ("int8", "auto") else NOTHING_KNOWN,
+        sixteen_bit=_on_gpu(store, machine) if precision in ("fp16", "auto") else NOTHING_KNOWN,
     )
+
+
+def _on_gpu(store: "ModelStore", machine: "Machine") -> "Known":
+    """What is known of 16 bits on the machine's GPUs, which Ray takes to be alike."""
+    from model_store.eight_bit import NOTHING_KNOWN, sixteen_bit_here
+
+    return sixteen_bit_here(store, machine.gpus[0].name) if machine.gpus else NOTHING_KNOWN
 
 
 def parse_gpu_sizes(text: str) -> "tuple[Gpu, ...]":
@@ -155,7 +167,7 @@ def _rows(plan: "Plan") -> list[tuple[str, ...]]:
     for choice in plan.choices:
         placement = placements[choice.host]
         device = f"gpu {placement.gpus[0]}" if placement.gpus else "cpu"
-        device += " int8" if placement.precision == "int8" else ""
+        device += "" if placement.precision == "fp32" else f" {placement.precision}"
         shared = choice.host in shown
         shown.add(choice.host)
         figures = ("shared", "-", "-", "-", "-") if shared else _figures(placement)

@@ -1,5 +1,6 @@
-"""``muster models quantize``: a model in 8 bits, behind the accuracy gate."""
+"""``muster models quantize``: a model in 8 bits, or in 16 on a GPU, behind the accuracy gate."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from model_store.gate import Gate
 
 _DATA = {"embedding": "--sts", "classification": "--texts", "zero-shot": "--texts"}
+
+
+class PrecisionName(StrEnum):
+    """``int8``: on a CPU; ``fp16``: on the GPU of this machine."""
+
+    int8 = "int8"
+    fp16 = "fp16"
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +39,14 @@ def quantize(
     label: Annotated[
         list[str] | None, typer.Option("--label", help="A label that a zero-shot model chooses from; repeatable.")
     ] = None,
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="int8 for CPUs, or fp16 for this machine's GPU.")
+    ] = PrecisionName.int8,
     json: JSON = False,
 ) -> None:
-    """Make a model's 8-bit graph, measure what it loses and gains here, and keep it where it passes the accuracy gate."""
-    from deployments.quantization import quantize as run
+    """Measure what a model loses and gains in 8 bits, or in 16 on a GPU, and keep what passes the accuracy gate."""
+    from deployments.half_precision import halve
+    from deployments.quantization import quantize as eight_bits
     from deployments.settings import load_settings
     from model_store.catalogue import load_catalogue
     from model_store.settings import load_settings as load_store_settings
@@ -43,10 +55,11 @@ def quantize(
     spec, wanted = load_catalogue().resolve(key), load_store_settings()
     option = _DATA.get(spec.task)
     if option is None:
-        raise typer.BadParameter(f"{spec.key}: there is no 8-bit backend for {spec.task}.")
+        raise typer.BadParameter(f"{spec.key}: there is no {precision} backend for {spec.task}.")
     data, other = (sts, texts) if option == "--sts" else (texts, sts)
     if data is None or other is not None:
         raise typer.BadParameter(f"{spec.key} is judged by {option} FILE.")
+    run = halve if precision == PrecisionName.fp16 else eight_bits
     gate = run(
         ModelStore(wanted.store_dir), spec.key, data, load_settings(), lambda m: say(f"{spec.key}: {m}"), label or ()
     )
@@ -64,13 +77,14 @@ def _show(key: str, gate: "Gate", json: bool) -> None:
         return
     drop = f"{gate.drop_points:.3f} points of {gate.allowed_points:g} allowed"
     rows = [
-        ("accuracy gate", "passed" if gate.passed else "failed; the 8-bit graph was not kept"),
+        ("accuracy gate", "passed" if gate.passed else f"failed; nothing serves in {gate.precision}"),
         (f"{gate.metric} in fp32", f"{gate.before:.5f}"),
-        (f"{gate.metric} in 8 bits", f"{gate.after:.5f}"),
+        (f"{gate.metric} in {gate.precision}", f"{gate.after:.5f}"),
         ("drop", drop),
         *((f"speed, {name.replace('_', ' ')}", f"{ratio:.2f} times fp32") for name, ratio in gate.speed.items()),
         ("measured with", f"{gate.items} items, {gate.runtime}, {gate.processor}"),
     ]
     table((key, ""), rows)
     if gate.passed:
-        say(f"`muster plan --precision int8 --write` serves it, or `precision: int8` in the args of {key}.")
+        wanted = gate.precision
+        say(f"`muster plan --precision {wanted} --write` serves it, or `precision: {wanted}` in the args of {key}.")

@@ -4,8 +4,9 @@
 class FakeCuda:
     """``free`` and ``total`` in bytes; ``trouble``: why there is no device."""
 
-    def __init__(self, free=8 * 2**30, total=8 * 2**30, trouble=None):
+    def __init__(self, free=8 * 2**30, total=8 * 2**30, trouble=None, name="Fake GPU", flash=True):
         self.free, self.total, self.trouble = free, total, trouble
+        self._name, self._flash = name, flash
         self.caps = []
 
     def problem(self):
@@ -13,6 +14,12 @@ class FakeCuda:
 
     def memory(self):
         return self.free, self.total
+
+    def name(self):
+        return self._name
+
+    def flash(self):
+        return self._flash
 
     def cap(self, fraction):
         assert 0 < fraction <= 1
