@@ -43,6 +43,8 @@ class Entry:
     sequence: int
     lane: Lane
     waiters: dict[Any, list[int]] = field(default_factory=dict)
+    counted: bool = True
+    """False for what only health checks ask for: it is no client's work."""
     alone: bool = False
     """Set after its batch failed: it runs by itself, so that a poisonous neighbour cannot fail it again."""
     queued: bool = False

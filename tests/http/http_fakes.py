@@ -16,11 +16,12 @@ from types import SimpleNamespace
 import numpy as np
 import uvicorn
 
-from deployments.call import Answer, ModelState, Timing
+from deployments.call import Answer, ModelState
 from deployments.errors import InvalidInput
 from deployments.generation import Delta, GenerationRequest
 from deployments.skills.features import FeatureSet, vector_names
 from deployments.state import State
+from deployments.timing import Timing
 from model_store.catalogue import Limits
 from serve_app.access_log import AccessLog
 from serve_app.api.app import create_app
