@@ -135,9 +135,9 @@ def spoken(request: GenerationRequest) -> list[Delta]:
     text = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
     words = text.split()[: request.max_tokens]
     finish = "stop" if len(words) == len(text.split()) else "length"
-    deltas = [Delta("", len(text), 0, revision="f" * 40)]
+    deltas = [Delta("", len(text), 0, revision="f" * 40, timing=Timing(1.0, 2.0, 3.0))]
     deltas += [Delta(word + " ", len(text), count, revision="f" * 40) for count, word in enumerate(words, 1)]
-    return [*deltas, Delta("", len(text), len(words), finish, revision="f" * 40)]
+    return [*deltas, Delta("", len(text), len(words), finish, revision="f" * 40, timing=Timing(1.0, 2.0, 30.0))]
 
 
 def skill_object(skill: str, row: FeatureSet) -> dict:

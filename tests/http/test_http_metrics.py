@@ -44,7 +44,7 @@ async def test_one_gateway_counts(client, fleet):
     found = await samples(client)
     assert (inferences(found), inferences(found, "error")) == (6, 3)
     assert value(found, "muster_inference_cost_total", application="minilm") == 18
-    assert value(found, "muster_refusals_total", code="overloaded") == 1
+    assert value(found, "muster_refusals_total", application="minilm", lane="interactive", code="overloaded") == 1
     requests = dict(route="/v1/embeddings", method="POST")
     assert value(found, "muster_requests_total", status="200", **requests) == 2
     assert value(found, "muster_requests_total", status="429", **requests) == 1
