@@ -16,10 +16,9 @@ items are opaque, costs are integers in the engine's own unit.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.batch_queue import BatchPolicy, Entry, FairLanes
+from deployments.batch_queue import BatchPolicy, Entry, FairLanes, Group
 from deployments.call import Lane
 from deployments.engines.base import Prepared
 from deployments.engines.cuda import ran_out_of_memory
@@ -30,26 +29,6 @@ from model_store.errors import MusterError
 __all__ = ["BatchPolicy", "Batcher", "Group", "blame"]
 
 Runner = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """One request's items in the batcher; ``done`` resolves when every item has an outcome."""
-
-    id: str
-    done: asyncio.Future[None]
-    outcomes: list[Any]
-    pending: int
-    deadline: float
-    queue_ms: float = 0.0
-    compute_ms: float = 0.0
-    entries: list[Entry] = field(default_factory=list)
-
-    def settle(self, index: int, outcome: Any) -> None:
-        self.outcomes[index] = outcome
-        self.pending -= 1
-        if self.pending == 0 and not self.done.done():
-            self.done.set_result(None)
 
 
 class Batcher:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +20,9 @@ from prometheus_client.core import Metric
 
 from deployments.call import Lane
 from deployments.errors import StateUnavailable
-from deployments.meter import FAMILIES, SECONDS, Event, Family, Instruments, record
+from deployments.meter import SECONDS, Event, Family, Instruments, record
 from deployments.state import State
+from serve_app.registry_instruments import RegistryInstruments
 
 PUBLISH_EVERY_S = 2.0
 FOLD_AFTER_S = 24 * 3600.0
@@ -41,33 +42,6 @@ _log = logging.getLogger(__name__)
 Snapshot = dict[str, Any]
 
 
-class _Families:
-    """Implements ``Instruments`` over a registry of ``prometheus_client``."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._made: dict[str, Counter | Histogram] = {}
-        for name, family in FAMILIES.items():
-            labels = ["application", *family.labels]
-            self._made[name] = (
-                Counter(name, family.help, labels, registry=registry)
-                if family.kind == "counter"
-                else Histogram(name, family.help, labels, buckets=family.buckets, registry=registry)
-            )
-        self._children: dict[tuple[str, str, tuple[str, ...]], Any] = {}
-
-    def count(self, name: str, application: str, labels: Sequence[str], by: float) -> None:
-        self._child(name, application, labels).inc(by)
-
-    def observe(self, name: str, application: str, labels: Sequence[str], value: float) -> None:
-        self._child(name, application, labels).observe(value)
-
-    def _child(self, name: str, application: str, labels: Sequence[str]) -> Any:
-        key = (name, application, tuple(labels))
-        if key not in self._children:
-            self._children[key] = self._made[name].labels(application, *labels)
-        return self._children[key]
-
-
 class GatewayMetrics:
     """What this gateway process has counted. Labels are templates, keys and codes: never a client's words.
 
@@ -84,7 +58,7 @@ class GatewayMetrics:
         self._seconds = Histogram(
             "muster_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=registry
         )
-        self._mirror, self._families = mirror, _Families(registry)
+        self._mirror, self._families = mirror, RegistryInstruments(registry)
         self._refusals = Counter(
             "muster_refusals", "Requests refused, by error code", ["application", "lane", "code"], registry=registry
         )

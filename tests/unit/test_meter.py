@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import aclosing
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
-from test_batching import FAR, HeldEngine, batcher_of, items, submitting, virtual
+from test_batching import FAR, HeldEngine, items, submitting, virtual
 from test_generation_line import REQUEST, Transport, context
 from test_host import FakeEngine, call, hosting, until
 from tiny_models import case
@@ -14,7 +16,10 @@ from tiny_models import settings as tiny_settings
 from virtual_time import settle
 
 from deployments import errors as middle
+from deployments import telemetry
 from deployments.batching import Batcher, BatchPolicy
+from deployments.call import CallContext
+from deployments.dispatch import Dispatcher
 from deployments.engines.encoders import load_encoder
 from deployments.engines.generating.generation import Generation
 from deployments.errors import DeadlineExceeded, InvalidInput, Overloaded, code_of
@@ -22,9 +27,9 @@ from deployments.generation import Delta, GenerationRequest
 from deployments.generation_line import GenerationLine
 from deployments.generator_host import GeneratorHost
 from deployments.host import EngineHost
-from deployments.meter import FAMILIES, CallServed, GenerationServed, record, served
+from deployments.meter import FAMILIES, CallServed, Family, GenerationServed, record, served, unobserved
 from deployments.timing import Steps, Timing
-from deployments.wire import BatchRun, ReplicaDied
+from deployments.wire import BatchRun, PieceReply, ReplicaDied, Reply
 from serve_app.api.errors import TABLE
 from tests.unit.tiny_generators import TEXTS, engine
 
@@ -108,18 +113,6 @@ async def test_the_replicas_own_work_is_told_to_nobody():
     await asyncio.gather(own, first, *both)
     assert [batch.items for batch in told] == [1, 1], "beside a probe only the client's item counts"
     return batcher
-
-
-def test_a_batcher_needs_no_observer():
-    @virtual
-    async def scenario():
-        batcher = batcher_of(held := HeldEngine())
-        asked = submitting(batcher, [1])
-        await held.drain()
-        await asked
-        return batcher
-
-    scenario()
 
 
 # -- the host --------------------------------------------------------------------------------------------------------
@@ -302,6 +295,70 @@ async def test_a_line_tells_what_the_replica_told():
     assert kept.sums["muster_compute_seconds", "interactive"] == pytest.approx(0.14)
     errors = {key: value for key, value in kept.sums.items() if key[0] == "muster_item_errors"}
     assert errors == {("muster_item_errors", "interactive", "invalid_value"): 1}
+
+
+async def test_a_dispatcher_tells_what_replies_tell():
+    batches = [BatchRun("bulk", 2, 9, 1, 0.5), BatchRun("interactive", 1, 3, 0, 0.1)]
+    pieces = [PieceReply(["x", None], [3, 0], {1: InvalidInput("no")}, timing=Timing(10.0, 20.0, 30.0))]
+    transport = mock.Mock(replicas=lambda: 1)
+    transport.send = mock.AsyncMock(return_value=Reply(pieces, "r1", 1.0, 0.0, batches=batches))
+    events = []
+    dispatcher = Dispatcher("toy", transport, len, observe=events.append)
+    await dispatcher.call(["a", "b"], {}, CallContext("r", "t", "bulk", time.monotonic() + 9))
+    assert events == [served("bulk", pieces), *batches]
+    assert events[0] == CallServed("bulk", (0.01,), 0.02, {"invalid_value": 1})
+
+
+class FakeServeMetrics:
+    """``ray.serve.metrics``, remembering."""
+
+    def __init__(self):
+        self.told = []
+
+    def Counter(self, name, help_, tags):
+        return SimpleNamespace(inc=lambda by, given: self._tell(name, tags, by, given))
+
+    def Histogram(self, name, help_, boundaries, tags):
+        assert boundaries == sorted(boundaries)
+        assert boundaries[0] > 0
+        return SimpleNamespace(observe=lambda value, given: self._tell(name, tags, value, given))
+
+    def _tell(self, name, tags, value, given):
+        assert set(given) == set(tags), "Serve refuses a record with other tags"
+        self.told.append((name, value, given))
+
+
+async def test_serve_gets_counts_added_up_and_observations_at_once(monkeypatch):
+    monkeypatch.setattr(telemetry, "FLUSH_S", 0.01)
+    into = telemetry.ServeInstruments({"muster_more": Family("counter", "More", ("role",))})
+    into._metrics = fake = FakeServeMetrics()
+    for event in (BatchRun("bulk", 2, 9, 5, 0.5), BatchRun("bulk", 1, 4, 7, 0.25), Steps(1, 2), Steps(2, 3)):
+        record(event, "m", into)
+    into.count("muster_more", "m", ("chat",), 1)
+    tags = {"model": "m", "lane": "bulk"}
+    assert fake.told == [
+        (f"muster_{name}", value, tags)
+        for name, value in [
+            ("batch_items", 2),
+            ("batch_tokens", 9),
+            ("compute_seconds", 0.5),
+            ("batch_items", 1),
+            ("batch_tokens", 4),
+            ("compute_seconds", 0.25),
+        ]
+    ]
+    fake.told.clear()
+    await until(lambda: fake.told)
+    assert fake.told == [
+        ("muster_padding_tokens", 12, tags),
+        ("muster_generation_steps", 3, {"model": "m"}),
+        ("muster_generation_rows", 5, {"model": "m"}),
+        ("muster_more", 1, {"model": "m", "role": "chat"}),
+    ]
+
+
+def test_outside_of_serve_nothing_is_recorded():
+    assert telemetry.replica_observer("m") is unobserved
 
 
 def test_metrics_and_answers_call_errors_the_same():
