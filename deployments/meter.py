@@ -71,6 +71,8 @@ FAMILIES: Mapping[str, Family] = {
     "muster_compute_seconds": Family("histogram", "Computing a batch, or writing a whole text", buckets=SECONDS),
     "muster_batch_items": Family("histogram", "Items of a batch", buckets=SIZES),
     "muster_batch_tokens": Family("histogram", "Tokens (skills: rows) of a batch", buckets=COSTS),
+    "muster_computed_items": Family("counter", "Items of all batches"),
+    "muster_computed_tokens": Family("counter", "Tokens (skills: rows) of all batches"),
     "muster_padding_tokens": Family("counter", "Padding computed beside tokens"),
     "muster_prompt_tokens": Family("counter", "Tokens read to write texts"),
     "muster_generated_tokens": Family("counter", "Tokens written"),
@@ -98,6 +100,8 @@ def record(event: Event, application: str, into: Instruments) -> None:
             into.observe("muster_batch_items", application, lane, event.items)
             into.observe("muster_batch_tokens", application, lane, event.cost)
             into.observe("muster_compute_seconds", application, lane, event.seconds)
+            into.count("muster_computed_items", application, lane, event.items)
+            into.count("muster_computed_tokens", application, lane, event.cost)
             into.count("muster_padding_tokens", application, lane, event.padding)
         case CallServed():
             lane = (event.lane,)

@@ -3,19 +3,19 @@
 Serve adds ``deployment``, ``replica`` and ``application`` by itself; whose numbers they are is called ``model`` here,
 because a gateway, an application of its own, counts for the models that it asked.
 
+Ray's exporter makes a histogram's sum of its buckets' middles; its counts, and counters, are exact.
+
 A record costs Ray several microseconds, mostly its tags. Counts are therefore added up and handed over once in
 ``FLUSH_S``; observations, which cannot be added up, come by the batch, the call and the piece, never by the item.
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.meter import FAMILIES, Event, Family, Instruments, Observer, record, unobserved
 
 FLUSH_S = 1.0
-_log = logging.getLogger("ray.serve.muster")
 _Key = tuple[str, str, tuple[str, ...]]
 
 

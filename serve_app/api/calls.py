@@ -23,7 +23,8 @@ async def call_model(
 ) -> Answer:
     """Run inputs on an application. Raises ``Cancelled`` when the client leaves before the answer."""
     exchange = exchange_of(request)
-    context, exchange.asked = exchange.context(len(inputs)), application
+    context = exchange.context(len(inputs))
+    exchange.asked = (application, context.lane)
     try:
         answer = await while_connected(request.receive, services.fleet.call(application, inputs, options, context))
     except (Exception, asyncio.CancelledError):

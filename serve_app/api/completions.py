@@ -82,12 +82,12 @@ class Completions:
 
         async def complete(model: Model) -> Generated:
             surface.check(model)
-            exchange.asked = application_of(model)
+            exchange.asked = (application_of(model), context.lane)
             return await self._generations.complete(model, wanted, context, surface.param)
 
         async def begin(model: Model) -> tuple[Delta, AsyncGenerator[Delta, None]]:
             surface.check(model)
-            exchange.asked = application_of(model)
+            exchange.asked = (application_of(model), context.lane)
             return await self._generations.begin(model, wanted, context, surface.param)
 
         async def begun() -> Begun[Delta]:

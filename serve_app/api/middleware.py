@@ -144,7 +144,7 @@ class Envelope:
         response = error_response(error, scope["path"], exchange.request_id)
         row = row_for(cause_of(error))
         if row.status not in _NO_REFUSALS:
-            self._metrics.refused(exchange.asked, exchange.ran_in, row.code)
+            self._metrics.refused(*exchange.asked, row.code)
         if response.status_code == 500:
             _log.error("request %s failed: %s", exchange.request_id, describe_defect(error))
         if not reply.status:

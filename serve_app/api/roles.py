@@ -58,7 +58,7 @@ async def by_role(
 
 def _answered(services: Services, exchange: Exchange, role: str, value: T, model: Model, first: Model) -> Answered[T]:
     if model is not first:
-        services.metrics.fallback(role, model.key, exchange.ran_in)
+        services.metrics.fallback(role, model.key, exchange.asked[1])
     return Answered(value, model, model is not first)
 
 

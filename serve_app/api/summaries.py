@@ -66,7 +66,7 @@ class Summaries:
 
         async def ask(model: Model) -> list[Generated]:
             _check(model, asked)
-            exchange.asked = application_of(model)
+            exchange.asked = (application_of(model), context.lane)
             wanted = [_wanted(model, text, asked) for text in texts]
             return await self._all(model, wanted, context, "input" if single else "input[{}]")
 

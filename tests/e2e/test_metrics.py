@@ -54,7 +54,10 @@ def grown(look: Callable[[Server], Numbers], server: Server, before: Numbers, it
     while True:
         now = look(server)
         more = {name: value - before.get(name, 0.0) for name, value in now.items()}
-        if more.get("muster_batch_items_sum", 0.0) >= items and more.get("muster_items_total computed", 0.0) >= items:
+        if (
+            more.get("muster_computed_items_total", 0.0) >= items
+            and more.get("muster_items_total computed", 0.0) >= items
+        ):
             return {name: value for name, value in more.items() if value}
         assert time.monotonic() < until, more
         time.sleep(0.5)
@@ -79,10 +82,12 @@ def test_one_requests_numbers_agree(server: Server) -> None:
     with urllib.request.urlopen(request, timeout=60) as answer:
         tokens = json.load(answer)["usage"]["total_tokens"]
     more = grown(told, server, here, len(texts))
-    assert more["muster_batch_items_sum"] == more["muster_items_total computed"] == len(texts)
-    assert more["muster_batch_tokens_sum"] == tokens
+    assert more["muster_computed_items_total"] == more["muster_items_total computed"] == len(texts)
+    assert more["muster_batch_items_sum"] == len(texts)
+    assert more["muster_computed_tokens_total"] == more["muster_batch_tokens_sum"] == tokens
     assert more["muster_queue_seconds_count"] >= more["muster_tokenize_seconds_count"] >= 1
     assert more["muster_compute_seconds_count"] == more["muster_batch_items_count"] >= 1
     seen = grown(exported, server, there, len(texts))
-    for name, value in more.items():
-        assert abs(seen.get(name, 0.0) - value) <= 1e-6 * max(1.0, value), (name, seen.get(name), value)
+    # Ray makes a histogram's sum of its buckets' middles; how often there was something is exact.
+    exact = {name: value for name, value in more.items() if not name.endswith("_sum")}
+    assert {name: seen.get(name) for name in exact} == exact

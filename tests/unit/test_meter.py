@@ -350,6 +350,8 @@ async def test_serve_gets_counts_added_up_and_observations_at_once(monkeypatch):
     fake.told.clear()
     await until(lambda: fake.told)
     assert fake.told == [
+        ("muster_computed_items", 3, tags),
+        ("muster_computed_tokens", 13, tags),
         ("muster_padding_tokens", 12, tags),
         ("muster_generation_steps", 3, {"model": "m"}),
         ("muster_generation_rows", 5, {"model": "m"}),
