@@ -115,7 +115,7 @@ class Server:
     @property
     def ray_address(self) -> str:
         """Where drivers join its Ray, as its raylet was told."""
-        words = (word for process in self.processes() for word in process.cmdline())
+        words = (str(word) for process in self.processes() for word in process.cmdline())
         return next(word.partition("=")[2] for word in words if word.startswith("--gcs-address="))
 
     def wait_for(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 120) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from deployments.cpu_gate import CpuGate
-from deployments.engines.grouping import PASS_OVERHEAD, packed_batches, padded_batches
+from deployments.engines.grouping import PASS_OVERHEAD, packed_batches, padded_batches, padding
 from deployments.engines.packed_attention import ATTENTION, Packed, groups_of, register_attention
 from deployments.engines.pooling import Floats
 from deployments.engines.text_encoder import TextEncoder
@@ -127,6 +127,7 @@ class PackedEncoder(TextEncoder):
 
     def _padded_states(self, windows: Sequence[Ids], lengths: Any) -> Any:
         """(tokens, width) without the padding's; without a head the logits."""
+        self.padding += padding(lengths.tolist())
         mask = np.arange(int(lengths[0])) < lengths[:, None]
         ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
         ids[mask] = np.concatenate(windows)

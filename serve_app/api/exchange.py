@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -32,7 +32,10 @@ _STEERING = frozenset(
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of a request before its body is read. ``deadline`` is this process's monotonic clock."""
+    """What is known of a request before its body is read. ``deadline`` is this process's monotonic clock.
+
+    ``asked``: the application that was asked last, and the lane; empty until then.
+    """
 
     request_id: str
     started: float
@@ -40,6 +43,7 @@ class Exchange:
     lane: Lane | None = None
     tenant: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    asked: tuple[str, Lane | Literal[""]] = ("", "")
 
     def context(self, items: int) -> CallContext:
         """The context of a model call with so many items; many items are bulk whatever the client says."""
