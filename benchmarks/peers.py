@@ -1,0 +1,98 @@
+"""``python -m benchmarks.peers``: a running Muster against infinity-emb, a plain FastAPI server and transformers' pipeline.
+
+The peers run in environments of their own, which are made from ``peer-requirements`` at the first run (minutes). A
+JSON report on stdout, tables for people on stderr; the exit code is 0 when every requirement holds.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import peer_classifiers, peer_embeddings
+from benchmarks.bare import as_in_replicas
+from benchmarks.checks.verdict import Verdict
+from benchmarks.page import requirements, section, speed_table
+from benchmarks.peer_environments import REQUIREMENTS, default_folder, read_pins
+from benchmarks.prove import scratch_home
+from benchmarks.server import Server
+
+EMBEDDINGS, CLASSIFIERS = "embeddings", "classifiers"
+TITLES = {
+    EMBEDDINGS: "Against other servers, texts a second",
+    CLASSIFIERS: "Classifiers through HTTP against transformers' pipeline, texts a second",
+}
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Texts a second by series, a figure for each round, and what is required of them."""
+
+    kind: str
+    figures: dict[str, list[float]]
+    verdict: Verdict
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="interleaved rounds")
+    parser.add_argument("--only", choices=TITLES)
+    add_arguments(parser)
+    given = parser.parse_args()
+    as_in_replicas()
+    found = measure(given.rounds, given.only, given.environments)
+    print("\n".join(pages(found)), file=sys.stderr)
+    print(json.dumps(report(found), indent=2))
+    sys.exit(0 if all(comparison.verdict.ok for comparison in found) else 1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The option that `make bench` has too."""
+    parser.add_argument("--environments", type=Path, default=default_folder(), help="folder of the peers' environments")
+
+
+def measure(rounds: int = ROUNDS, only: str | None = None, environments: Path | None = None) -> list[Comparison]:
+    """Both comparisons, or one of them, with one Muster in a data folder of its own."""
+    found = []
+    with scratch_home(), Server() as server:
+        if only != CLASSIFIERS:
+            measured = peer_embeddings.measure(server, rounds, environments or default_folder())
+            found.append(Comparison(EMBEDDINGS, *measured))
+        if only != EMBEDDINGS:
+            found.append(Comparison(CLASSIFIERS, *peer_classifiers.measure(server, rounds)))
+    return found
+
+
+def pages(comparisons: Sequence[Comparison]) -> list[str]:
+    """Sections of a page of results."""
+    return [
+        page
+        for comparison in comparisons
+        for page in (
+            speed_table(TITLES[comparison.kind], comparison.figures),
+            requirements(comparison.verdict),
+            section(f"The same, all ratios and differences ({comparison.kind})", comparison.verdict.figures),
+        )
+    ]
+
+
+def report(comparisons: Sequence[Comparison]) -> dict[str, object]:
+    """What is printed: the figures of every round, the verdict, and what it was measured with."""
+    pins = {name: read_pins(REQUIREMENTS / f"{name}.txt") for name in ("infinity", "fastapi")}
+    return {
+        "load_average": os.getloadavg(),
+        "pins": pins,
+        **{
+            comparison.kind: {"texts_per_s": comparison.figures, **comparison.verdict.to_json()}
+            for comparison in comparisons
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
