@@ -10,9 +10,15 @@ def median(values: Sequence[float]) -> float:
     return round(statistics.median(values), 2)
 
 
-def speed_table(title: str, figures: Mapping[str, Sequence[float]]) -> str:
-    """A line for each series: median and range over the rounds."""
-    lines = [f"## {title}", "", "| what | median | lowest | highest |", "|---|---|---|---|"]
+def speed_table(title: str, figures: Mapping[str, Sequence[float]], how: str = "") -> str:
+    """A line for each series: median and range over the rounds. ``how``: what the reader must know."""
+    lines = [
+        f"## {title}",
+        "",
+        *((how, "") if how else ()),
+        "| what | median | lowest | highest |",
+        "|---|---|---|---|",
+    ]
     for name, values in figures.items():
         lines.append(f"| {name} | {median(values)} | {min(values):.1f} | {max(values):.1f} |")
     return "\n".join([*lines, ""])

@@ -39,16 +39,23 @@ def measure(server: Server, rounds: int, seed: int = 61) -> tuple[dict[str, list
     store = _deployed(server)
     for name in MODELS:
         pipeline, supply = _Pipeline(store, name), Texts(seed)
-        verdict.require_at_most(f"{name}, largest difference of a score", _difference(server, pipeline, supply), 1e-4)
+        difference = _difference(server, pipeline, supply)
+        verdict.require_at_most(f"{name}, largest difference of a score", difference, LARGEST_DIFFERENCE)
         for turn in range(rounds + 1):
             found = _round(server, pipeline, supply)
             # The first round warms up.
             for what, speed in found.items() if turn else ():
                 figures[f"{name}, {what}"].append(speed)
-        for what, floor in (("pipeline", FLOOR), ("pipeline, sorted by length", 0.0)):
-            ratios = zip(figures[f"{name}, Muster"], figures[f"{name}, {what}"], strict=True)
-            verdict.at_least(f"{name}, Muster / {what}", statistics.median(a / b for a, b in ratios), floor)
+        verdict.at_least(f"{name}, Muster / pipeline", _ratio(figures, name, "pipeline"), FLOOR)
+        ordered = "pipeline, sorted by length"
+        verdict.figures[f"{name}, Muster / {ordered}"] = round(_ratio(figures, name, ordered), 3)
     return figures, verdict
+
+
+def _ratio(figures: dict[str, list[float]], name: str, other: str) -> float:
+    """The median of the rounds' ratios."""
+    pairs = zip(figures[f"{name}, Muster"], figures[f"{name}, {other}"], strict=True)
+    return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
 class _Pipeline:

@@ -25,6 +25,14 @@ TITLES = {
     EMBEDDINGS: "Against other servers, texts a second",
     CLASSIFIERS: "Classifiers through HTTP against transformers' pipeline, texts a second",
 }
+HOW = {
+    EMBEDDINGS: """All servers are up with all-MiniLM-L6-v2 from the same files and get the same texts from the same load
+generator (the plain server every fourth of them); while one is measured the processes of the others are stopped.
+infinity-emb runs with its default engine on a CPU (torch with BetterTransformer) and with its ONNX engine.""",
+    CLASSIFIERS: """Random weights, mixed lengths. Muster gets 64 texts a request from 4 clients; the pipeline
+(batch_size=32, all scores) gets lists of 128 texts in the order in which they come, and sorted by length, in process
+and on as many threads; while one side computes the processes of the other are stopped.""",
+}
 ROUNDS = 3
 
 
@@ -74,9 +82,9 @@ def pages(comparisons: Sequence[Comparison]) -> list[str]:
         page
         for comparison in comparisons
         for page in (
-            speed_table(TITLES[comparison.kind], comparison.figures),
+            speed_table(TITLES[comparison.kind], comparison.figures, HOW[comparison.kind]),
             requirements(comparison.verdict),
-            section(f"The same, all ratios and differences ({comparison.kind})", comparison.verdict.figures),
+            section(f"All ratios: {comparison.kind}", comparison.verdict.figures),
         )
     ]
 

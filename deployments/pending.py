@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.call import Answer, CallContext, Timing
-from deployments.wire import Piece, PieceReply
+from deployments.wire import Piece, PieceReply, Reply
 from model_store.errors import MusterError
 
 
@@ -36,6 +36,7 @@ class PendingRequest:
         self._revision = ""
         self._details: Mapping[str, Any] = {}
         self._timing = Timing()
+        self._rate = 0.0
 
     @property
     def complete(self) -> bool:
@@ -47,18 +48,19 @@ class PendingRequest:
         indices = sorted(range(len(self.inputs)), key=self.hints.__getitem__)
         return Slice(self, indices, sum(self.hints))
 
-    def deliver(self, indices: Sequence[int], reply: PieceReply, revision: str, details: Mapping[str, Any]) -> None:
+    def deliver(self, indices: Sequence[int], piece: PieceReply, reply: Reply) -> None:
+        """Take the outcomes of some inputs; ``reply`` is the whole call's."""
         if self.settled:
             return
         for position, index in enumerate(indices):
-            self._values[index] = reply.values[position]
-            self._costs[index] = reply.costs[position]
-        for position, error in reply.errors.items():
+            self._values[index] = piece.values[position]
+            self._costs[index] = piece.costs[position]
+        for position, error in piece.errors.items():
             self._errors[indices[position]] = error
-        for position, cut in reply.cut.items():
+        for position, cut in piece.cut.items():
             self._cut[indices[position]] = cut
-        self._revision, self._details = revision, details
-        ours, theirs = self._timing, reply.timing
+        self._revision, self._details, self._rate = reply.revision, reply.details, reply.rate
+        ours, theirs = self._timing, piece.timing
         self._timing = Timing(
             max(ours.queue_ms, theirs.queue_ms),
             max(ours.tokenize_ms, theirs.tokenize_ms),
@@ -86,7 +88,16 @@ class PendingRequest:
 
     def answer(self) -> Answer:
         truncated = [{"index": index, **self._cut[index]} for index in sorted(self._cut)]
-        return Answer(self._values, self._costs, self._revision, self._errors, truncated, self._timing, self._details)
+        return Answer(
+            values=self._values,
+            costs=self._costs,
+            revision=self._revision,
+            errors=self._errors,
+            truncated=truncated,
+            timing=self._timing,
+            details=self._details,
+            rate=self._rate,
+        )
 
 
 @dataclass(slots=True)
