@@ -22,6 +22,7 @@ from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
 from benchmarks.texts import Texts
 from model_store.catalogue import add_model, load_catalogue
+from model_store.settings import load_settings
 from model_store.store import ModelStore
 from serve_app.planned import ENGINES, read_template
 
@@ -33,10 +34,11 @@ FLOOR, LARGEST_DIFFERENCE = 1.4, 1e-4
 
 
 def measure(server: Server, rounds: int, seed: int = 61) -> tuple[dict[str, list[float]], Verdict]:
-    """Texts a second by name, and the floor for each model."""
+    """Texts a second by name, and the floor for each model. ``prepare`` must have run before the server started."""
     figures: dict[str, list[float]] = defaultdict(list)
     verdict = Verdict("classifiers through HTTP against transformers' pipeline")
-    store = _deployed(server)
+    _deploy(server)
+    store = ModelStore(load_settings().store_dir, load_catalogue())
     for name in MODELS:
         pipeline, supply = _Pipeline(store, name), Texts(seed)
         difference = _difference(server, pipeline, supply)
@@ -112,19 +114,25 @@ def _difference(server: Server, pipeline: _Pipeline, supply: Texts) -> float:
     return difference
 
 
-def _deployed(server: Server) -> ModelStore:
-    """Make the models, take them into the server's store and catalogue, and deploy them beside the starter's."""
-    topology = read_template()
+def prepare() -> None:
+    """Make the models and take them into the store and the user's catalogue, which gateways read when they start."""
+    home = load_settings().home
+    ModelStore(home / "store").adopt(load_catalogue().resolve(KEY))
+    for name in MODELS:
+        spec = made(name, home / "made")
+        add_model(home / "catalogue.yaml", spec.model_dump(mode="json"))
+        ModelStore(home / "store", load_catalogue()).adopt(spec)
+
+
+def _deploy(server: Server) -> None:
+    """Deploy the models beside the starter's."""
+    topology, catalogue = read_template(), load_catalogue()
     topology["http_options"]["port"] = server.port
     pattern = next(application for application in topology["applications"] if application["name"] == KEY)
     for name in MODELS:
-        spec = made(name, server.home / "made")
-        add_model(server.home / "catalogue.yaml", spec.model_dump(mode="json"))
-        ModelStore(server.home / "store", load_catalogue(extra=server.home / "catalogue.yaml")).adopt(spec)
-        topology["applications"].append(_application(pattern, name, ENGINES[spec.task]))
+        topology["applications"].append(_application(pattern, name, ENGINES[catalogue.resolve(name).task]))
     deploy_topology(server, topology)
     server.wait_for(lambda states: all(states.get(name, {}).get("state") == "ready" for name in MODELS), 240)
-    return ModelStore(server.home / "store", load_catalogue(extra=server.home / "catalogue.yaml"))
 
 
 def _application(pattern: dict[str, Any], name: str, import_path: str) -> dict[str, Any]:

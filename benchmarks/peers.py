@@ -5,6 +5,7 @@ JSON report on stdout, tables for people on stderr; the exit code is 0 when ever
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -34,6 +35,9 @@ infinity-emb runs with its default engine on a CPU (torch with BetterTransformer
 and on as many threads; while one side computes the processes of the other are stopped.""",
 }
 ROUNDS = 3
+TOLD = frozenset(
+    {"infinity_emb", "torch", "transformers", "sentence-transformers", "optimum", "onnxruntime", "fastapi"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,10 @@ def main() -> None:
     add_arguments(parser)
     given = parser.parse_args()
     as_in_replicas()
+    before = os.getloadavg()[0]
     found = measure(given.rounds, given.only, given.environments)
     print("\n".join(pages(found)), file=sys.stderr)
-    print(json.dumps(report(found), indent=2))
+    print(json.dumps(report(found, before), indent=2))
     sys.exit(0 if all(comparison.verdict.ok for comparison in found) else 1)
 
 
@@ -67,7 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(rounds: int = ROUNDS, only: str | None = None, environments: Path | None = None) -> list[Comparison]:
     """Both comparisons, or one of them, with one Muster in a data folder of its own."""
     found = []
-    with scratch_home(), Server() as server:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(scratch_home())
+        if only != EMBEDDINGS:
+            peer_classifiers.prepare()
+        server = stack.enter_context(Server())
         if only != CLASSIFIERS:
             measured = peer_embeddings.measure(server, rounds, environments or default_folder())
             found.append(Comparison(EMBEDDINGS, *measured))
@@ -89,17 +98,19 @@ def pages(comparisons: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def report(comparisons: Sequence[Comparison]) -> dict[str, object]:
-    """What is printed: the figures of every round, the verdict, and what it was measured with."""
-    pins = {name: read_pins(REQUIREMENTS / f"{name}.txt") for name in ("infinity", "fastapi")}
+def report(comparisons: Sequence[Comparison], load_before: float) -> dict[str, object]:
+    """What is printed: the figures of every round, the verdicts, and what else the machine and the peers were.
+    ``load_before``: the load average at the start, which says whether somebody else was at work."""
     return {
-        "load_average": os.getloadavg(),
-        "pins": pins,
-        **{
-            comparison.kind: {"texts_per_s": comparison.figures, **comparison.verdict.to_json()}
-            for comparison in comparisons
-        },
+        "load_average_before": round(load_before, 2),
+        "versions": {name: _versions(name) for name in ("infinity", "fastapi")},
+        **{each.kind: {"texts_per_s": each.figures, **each.verdict.to_json()} for each in comparisons},
     }
+
+
+def _versions(name: str) -> dict[str, str]:
+    pins = read_pins(REQUIREMENTS / f"{name}.txt")
+    return {package: pinned for package, pinned in pins.items() if package in TOLD}
 
 
 if __name__ == "__main__":
