@@ -56,8 +56,8 @@ fmt: install-dev ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: install-dev ## Measure; writes benchmarks/RESULTS.md
-	@$(BIN)/python -m benchmarks
+bench: install-dev ## Measure; writes benchmarks/RESULTS.md (PEERS=1: other servers too)
+	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers)
 
 prove: install-dev ## Run the acceptance checks in full; prints a JSON verdict
 	@$(BIN)/python -m benchmarks.prove

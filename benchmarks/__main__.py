@@ -3,17 +3,15 @@
 import argparse
 import asyncio
 import platform
-import statistics
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import eight_bit, store
+from benchmarks import eight_bit, peers, store
 from benchmarks.bare import as_in_replicas
 from benchmarks.checks import assessment, fairness, footprint, speed
-from benchmarks.checks.verdict import Verdict
 from benchmarks.load import Connection, Outcome, closed_loop, embed_body
+from benchmarks.page import median, requirements, section, speed_table
 from benchmarks.prove import scratch_home
 from benchmarks.server import Server
 from benchmarks.texts import Texts
@@ -27,10 +25,16 @@ def main() -> None:
     """Start Muster, measure, write the page."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of the speed table")
-    rounds = parser.parse_args().rounds
+    parser.add_argument(
+        "--peers", action="store_true", help="other servers too; their environments take minutes to make"
+    )
+    peers.add_arguments(parser)
+    given = parser.parse_args()
     as_in_replicas()
     with scratch_home():
-        page = measure(rounds)
+        page = measure(given.rounds)
+    if given.peers:
+        page += peers.pages(peers.measure(environments=given.environments))
     RESULTS.write_text("\n".join(page))
     print(RESULTS.read_text())
 
@@ -51,14 +55,14 @@ def measure(rounds: int) -> list[str]:
     eight_bits = eight_bit.measure(rounds)
     return [
         _head(rounds),
-        _speed_table(figures),
-        _ratios(throughput),
-        _section("Overhead of the whole path, without the model", overhead),
-        _section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
-        _section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
-        _section("8 bits against fp32, bare engines taking turns", eight_bits),
-        _section("Verifying the store, warm in the page cache", store.measure()),
-        _section("Start, memory, stop", {**start.figures, **memory.figures, "stop, s": stop.figures["seconds"]}),
+        speed_table("Texts a second", figures),
+        requirements(throughput, "Ratios (median of the rounds' ratios)"),
+        section("Overhead of the whole path, without the model", overhead),
+        section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
+        section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
+        section("8 bits against fp32, bare engines taking turns", eight_bits),
+        section("Verifying the store, warm in the page cache", store.measure()),
+        section("Start, memory, stop", {**start.figures, **memory.figures, "stop, s": stop.figures["seconds"]}),
     ]
 
 
@@ -71,10 +75,10 @@ async def path_overhead(port: int, requests: int = 300) -> dict[str, float]:
     inside = [sum(_reported(outcome)) for outcome in embedding]
     outside = [outcome.seconds * 1e3 - model for outcome, model in zip(embedding, inside, strict=True)]
     return {
-        "GET /health (HAProxy and gateway only), p50 ms": _median([outcome.seconds * 1e3 for outcome in health]),
-        "embedding of one short text, p50 ms": _median([outcome.seconds * 1e3 for outcome in embedding]),
-        "of that queueing, tokenising and computing, p50 ms": _median(inside),
-        "of that everything else, p50 ms": _median(outside),
+        "GET /health (HAProxy and gateway only), p50 ms": median([outcome.seconds * 1e3 for outcome in health]),
+        "embedding of one short text, p50 ms": median([outcome.seconds * 1e3 for outcome in embedding]),
+        "of that queueing, tokenising and computing, p50 ms": median(inside),
+        "of that everything else, p50 ms": median(outside),
     }
 
 
@@ -89,10 +93,6 @@ async def _one_client(port: int, method: str, path: str, bodies: list[bytes]) ->
 
 def _reported(outcome: Outcome) -> list[float]:
     return [float(outcome.headers[f"x-{part}-ms"]) for part in ("queue", "tokenize", "compute")]
-
-
-def _median(values: Sequence[float]) -> float:
-    return round(statistics.median(values), 2)
 
 
 def _head(rounds: int) -> str:
@@ -123,24 +123,6 @@ def memory_gib() -> int:
 
     total: int = psutil.virtual_memory().total
     return round(total / 2**30)
-
-
-def _speed_table(figures: dict[str, list[float]]) -> str:
-    lines = ["## Texts a second", "", "| what | median | lowest | highest |", "|---|---|---|---|"]
-    for name, values in figures.items():
-        lines.append(f"| {name} | {_median(values)} | {min(values):.1f} | {max(values):.1f} |")
-    return "\n".join([*lines, ""])
-
-
-def _ratios(verdict: Verdict) -> str:
-    lines = ["## Ratios (median of the rounds' ratios)", "", "| requirement | held |", "|---|---|"]
-    lines += [f"| {what} | {'yes' if held else 'NO'} |" for what, held in verdict.timed]
-    return "\n".join([*lines, ""])
-
-
-def _section(title: str, figures: dict[str, object] | dict[str, float]) -> str:
-    lines = [f"## {title}", "", "| what | value |", "|---|---|", *(f"| {n} | {v} |" for n, v in figures.items())]
-    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -95,30 +95,34 @@ def _pipelines(stored: StoredModel) -> dict[str, Callable[[list[str]], Any]]:
 @contextmanager
 def _stored(name: str) -> Iterator[StoredModel]:
     """The model, converted as a pulled one is, in a store of its own."""
-    family, task, shape = ARCHITECTURES[name]
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder:
-        source = Path(folder) / "source"
-        source.mkdir()
-        _write_model(family, shape, source)
-        files = [path.name for path in source.iterdir()]
-        copies = Path(folder) / "digested"
-        digests = {file: copy_file(LocalFolder(source), file, copies / file).sha256 for file in files}
-        spec = ModelSpec(
-            key=name,
-            id=f"bench/{name}",
-            task=task,
-            family=family,
-            source=FolderSource(path=source),
-            revision="0" * 40,
-            licence="none",
-            parameters=1,
-            download_mb=1,
-            limits=Limits(max_tokens=512),
-            files=digests,
-        )
+        spec = made(name, Path(folder))
         store = ModelStore(Path(folder) / "store", Catalogue(format=1, models=(spec,)))
         store.adopt(spec)
         yield store.open(name)
+
+
+def made(name: str, folder: Path) -> ModelSpec:
+    """The catalogue entry of a model whose files are written below ``folder``."""
+    family, task, shape = ARCHITECTURES[name]
+    source, copies = folder / name / "source", folder / name / "digested"
+    source.mkdir(parents=True)
+    _write_model(family, shape, source)
+    return ModelSpec(
+        key=name,
+        id=f"bench/{name}",
+        task=task,
+        family=family,
+        source=FolderSource(path=source),
+        revision="0" * 40,
+        licence="none",
+        parameters=1,
+        download_mb=1,
+        limits=Limits(max_tokens=512),
+        files={
+            path.name: copy_file(LocalFolder(source), path.name, copies / path.name).sha256 for path in source.iterdir()
+        },
+    )
 
 
 def _write_model(family: str, shape: dict[str, int], folder: Path) -> None:

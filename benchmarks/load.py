@@ -5,7 +5,7 @@ It does as little as possible per request, because it shares the machine's cores
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -82,12 +82,17 @@ class Connection:
         self._writer = None
 
 
-async def closed_loop(port: int, clients: int, ask: Callable[[Connection, int], Awaitable[Outcome | None]]) -> Load:
+async def closed_loop(
+    port: int,
+    clients: int,
+    ask: Callable[[Connection, int], Awaitable[Outcome | None]],
+    keep_bodies: bool = False,
+) -> Load:
     """Run ``clients`` clients, each asking again as soon as it is answered, until ``ask`` returns None."""
     load = Load()
 
     async def client(number: int) -> None:
-        connection = Connection("127.0.0.1", port)
+        connection = Connection("127.0.0.1", port, keep_bodies)
         while (outcome := await ask(connection, number)) is not None:
             load.outcomes.append(outcome)
         connection.close()
@@ -104,13 +109,24 @@ async def embed_all(port: int, texts: list[str], per_request: int, clients: int,
         embed_body(texts[start : start + per_request] if per_request > 1 else texts[start])
         for start in range(0, len(texts), per_request)
     ]
-    bodies.reverse()
-    deadline = {"X-Deadline-Ms": str(deadline_ms)}
+    return await post_all(port, "/v1/embeddings", bodies, clients, {"X-Deadline-Ms": str(deadline_ms)})
+
+
+async def post_all(
+    port: int,
+    path: str,
+    bodies: Sequence[bytes],
+    clients: int,
+    headers: Mapping[str, str] | None = None,
+    keep_bodies: bool = False,
+) -> Load:
+    """Post every body once, in order; each client takes the next."""
+    left = list(reversed(bodies))
 
     async def ask(connection: Connection, number: int) -> Outcome | None:
-        return await connection.ask("POST", "/v1/embeddings", bodies.pop(), deadline) if bodies else None
+        return await connection.ask("POST", path, left.pop(), headers) if left else None
 
-    return await closed_loop(port, clients, ask)
+    return await closed_loop(port, clients, ask, keep_bodies)
 
 
 def embed_body(texts: str | list[str], encoding: str = "base64") -> bytes:

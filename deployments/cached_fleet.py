@@ -155,7 +155,7 @@ class CachedFleet:
         self._count(application, context.lane, "redis", len(found))
 
     async def _keep(self, application: str, tenant: str, answer: Answer, places: Mapping[bytes, int]) -> None:
-        seconds = answer.timing.compute_ms / 1e3 / max(1, sum(answer.costs))
+        seconds = _cost_s(answer)
         self._known[application] = _Known(time.monotonic(), answer.revision, answer.details, seconds)
         dear = {}
         async for digest, kept in _in_turns(kept_items(answer, places)):
@@ -251,6 +251,14 @@ async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
         if number % TURN == 0:
             await asyncio.sleep(0)
+
+
+def _cost_s(answer: Answer) -> float:
+    """Seconds of compute for one unit of cost. The answer's own time says little: it is that of the batches that its
+    items were in, beside others' items."""
+    if answer.rate:
+        return 1 / answer.rate
+    return answer.timing.compute_ms / 1e3 / max(1, sum(answer.costs))
 
 
 def _bytes(item: Any) -> bytes:

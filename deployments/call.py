@@ -41,7 +41,8 @@ class Answer:
     """A model's answer to one request: one value per input, None where ``errors`` holds that index.
 
     ``details``: what the engine says of itself, a classifier's ``labels`` for example. ``hits``: values from the cache.
-    ``remote``: no replica of ours gave it but a remote provider's model of the same name.
+    ``remote``: no replica of ours gave it but a remote provider's model of the same name. ``rate``: cost units that the
+    replica computes a second in full batches, 0 while it does not know.
     """
 
     values: Sequence[Any]
@@ -53,6 +54,7 @@ class Answer:
     details: Mapping[str, Any] = field(default_factory=dict)
     hits: int = 0
     remote: bool = False
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

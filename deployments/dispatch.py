@@ -187,7 +187,7 @@ class Dispatcher:
             raise EngineFault("The replica's reply does not fit its call.")
         hint = cost = 0
         for piece, answer in zip(slices, reply.pieces, strict=True):
-            piece.request.deliver(piece.indices, answer, reply.revision, reply.details)
+            piece.request.deliver(piece.indices, answer, reply)
             # Refused inputs cost nothing and would make work look cheaper than it is.
             hint += sum(piece.request.hints[i] for i, spent in zip(piece.indices, answer.costs, strict=True) if spent)
             cost += sum(answer.costs)

@@ -11,7 +11,7 @@ import numpy as np
 
 from deployments.call import Answer, CallContext
 from deployments.timing import Timing
-from deployments.wire import Piece, PieceReply
+from deployments.wire import Piece, PieceReply, Reply
 from model_store.errors import MusterError
 
 
@@ -37,6 +37,7 @@ class PendingRequest:
         self._revision = ""
         self._details: Mapping[str, Any] = {}
         self._timing = Timing()
+        self._rate = 0.0
 
     @property
     def complete(self) -> bool:
@@ -48,18 +49,19 @@ class PendingRequest:
         indices = sorted(range(len(self.inputs)), key=self.hints.__getitem__)
         return Slice(self, indices, sum(self.hints))
 
-    def deliver(self, indices: Sequence[int], reply: PieceReply, revision: str, details: Mapping[str, Any]) -> None:
+    def deliver(self, indices: Sequence[int], piece: PieceReply, reply: Reply) -> None:
+        """Take the outcomes of some inputs; ``reply`` is the whole call's."""
         if self.settled:
             return
         for position, index in enumerate(indices):
-            self._values[index] = reply.values[position]
-            self._costs[index] = reply.costs[position]
-        for position, error in reply.errors.items():
+            self._values[index] = piece.values[position]
+            self._costs[index] = piece.costs[position]
+        for position, error in piece.errors.items():
             self._errors[indices[position]] = error
-        for position, cut in reply.cut.items():
+        for position, cut in piece.cut.items():
             self._cut[indices[position]] = cut
-        self._revision, self._details = revision, details
-        self._timing = self._timing.longest(reply.timing)
+        self._revision, self._details, self._rate = reply.revision, reply.details, reply.rate
+        self._timing = self._timing.longest(piece.timing)
         self._arrived(len(indices))
 
     def refuse(self, index: int, error: MusterError) -> None:
@@ -82,7 +84,16 @@ class PendingRequest:
 
     def answer(self) -> Answer:
         truncated = [{"index": index, **self._cut[index]} for index in sorted(self._cut)]
-        return Answer(self._values, self._costs, self._revision, self._errors, truncated, self._timing, self._details)
+        return Answer(
+            values=self._values,
+            costs=self._costs,
+            revision=self._revision,
+            errors=self._errors,
+            truncated=truncated,
+            timing=self._timing,
+            details=self._details,
+            rate=self._rate,
+        )
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ class Model:
 
     def __init__(self) -> None:
         self.calls: list[list] = []
-        self.revision, self.delay_s, self.compute_ms = "r1", 0.0, 1.0
+        self.revision, self.delay_s, self.compute_ms, self.rate = "r1", 0.0, 1.0, 0.0
         self.error: Exception | None = None
         self.cancelled = 0
 
@@ -37,9 +37,8 @@ class Model:
         cut = [{"index": i, "tokens": 9, "kept": 4} for i, text in enumerate(inputs) if text == "long"]
         values = np.stack([vector(text, self.revision) for text in inputs])
         timing = Timing(compute_ms=self.compute_ms * len(inputs))
-        return Answer(
-            values, [len(str(text)) for text in inputs], self.revision, errors, cut, timing, {"labels": ["a"]}
-        )
+        costs = [len(str(text)) for text in inputs]
+        return Answer(values, costs, self.revision, errors, cut, timing, {"labels": ["a"]}, rate=self.rate)
 
 
 class Slots:
@@ -224,6 +223,18 @@ async def test_cheap_items_never_trouble_redis(model, slots):
     await ask(fleet, "b")
     await fleet._shared.settle()
     assert slots.held == {}
+
+
+async def test_what_is_dear_is_told_by_the_models_rate_not_by_the_time_of_a_shared_batch(model, slots):
+    model.compute_ms, model.rate = 500.0, 10_000.0
+    fleet = around(model, slots)
+    await ask(fleet, "a text of a batch of many")
+    await fleet._shared.settle()
+    assert slots.held == {}
+    model.rate = 10.0
+    await ask(fleet, "a text of a slow model")
+    await fleet._shared.settle()
+    assert len(slots.held) == 1
 
 
 async def test_a_place_in_redis_that_is_anothers_or_damaged_is_no_hit(model, slots):
