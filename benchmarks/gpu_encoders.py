@@ -1,5 +1,6 @@
 """Encoders of full size with random weights: our engine in fp16 and fp32 against transformers in fp16, padded."""
 
+import copy
 import json
 import random
 import tempfile
@@ -65,19 +66,26 @@ SHAPES = {
 
 
 class RandomEncoder(PackedEncoder):
-    """The engine as replicas run it, with weights made where it computes, or another's ``weights``."""
+    """The engine as replicas run it, with weights made where it computes, or those of ``like``, another one."""
 
-    def __init__(self, shape: Shape, folder: Path, precision: Precision, device: str, weights: Any = None) -> None:
+    def __init__(
+        self, shape: Shape, folder: Path, precision: Precision, device: str, like: "RandomEncoder | None" = None
+    ) -> None:
         settings = DeploymentSettings(threads=1, gate_dir=folder / "gate")
         super().__init__(_stored(shape, folder, precision), settings, device)
-        self._shape, self._weights = shape, weights
+        self._shape, self._like = shape, like
 
     def _read_weights(self, attention: str, dtype: Any) -> Any:
-        return build(self._shape, attention, self._device, self._weights).to(dtype)
+        if self._like:
+            return self._like.copied(attention, self._device).to(dtype)
+        return build(self._shape, attention, self._device).to(dtype)
 
-    def state(self) -> Any:
-        """Its weights by name."""
-        return self._model.state_dict()
+    def copied(self, attention: str, device: str) -> Any:
+        """Its model once more."""
+        model = copy.deepcopy(self._model).to(device)
+        if model.config._attn_implementation != attention:
+            model.set_attn_implementation(attention)
+        return model
 
     def windows(self, texts: Sequence[str]) -> list[Any]:
         """Token ids as the engine reads them."""
@@ -89,8 +97,8 @@ class RandomEncoder(PackedEncoder):
         return self._rows(windows)
 
 
-def build(shape: Shape, attention: str, device: str, weights: Any = None) -> Any:
-    """A model of transformers', float32, in evaluation mode; the same weights for the same shape and device."""
+def build(shape: Shape, attention: str, device: str) -> Any:
+    """A model of transformers', float32, in evaluation mode."""
     import torch
     import transformers
 
@@ -98,8 +106,6 @@ def build(shape: Shape, attention: str, device: str, weights: Any = None) -> Any
     torch.manual_seed(0)
     with torch.device(device):
         model = loader.from_config(_config(shape), attn_implementation=attention, dtype=torch.float32)
-    if weights is not None:
-        model.load_state_dict(weights)
     return model.eval().requires_grad_(False)
 
 
@@ -117,9 +123,9 @@ def measure(bench: "Bench", until_s: float) -> None:
 def _measure(bench: "Bench", name: str, shape: Shape, folder: Path, until_s: float) -> None:
     exact = RandomEncoder(shape, folder, "fp32", bench.device)
     exact.load()
-    half = RandomEncoder(shape, folder, "fp16", bench.device, exact.state())
+    half = RandomEncoder(shape, folder, "fp16", bench.device, exact)
     half.load()
-    reference = build(shape, PADDED.get(shape.family, "sdpa"), bench.device, exact.state()).half()
+    reference = exact.copied(PADDED.get(shape.family, "sdpa"), bench.device).half()
     bench.record("differences", name, _differences(bench, shape, folder, exact, half))
     works: dict[str, Callable[[Sequence[Any]], Any]] = {
         "fp16": half.rows,
@@ -147,8 +153,7 @@ def _measure(bench: "Bench", name: str, shape: Shape, folder: Path, until_s: flo
 
 def _differences(bench: "Bench", shape: Shape, folder: Path, exact: RandomEncoder, half: RandomEncoder) -> Any:
     """Largest difference to the same weights in fp32 on the CPU, of directions or of logits."""
-    weights = {name: tensor.cpu() for name, tensor in exact.state().items()}
-    cpu = RandomEncoder(shape, folder, "fp32", "cpu", weights)
+    cpu = RandomEncoder(shape, folder, "fp32", "cpu", exact)
     cpu.load()
     texts = Texts(3).mixed(CHECKED)
     found = [engine.rows(engine.windows(texts)) for engine in (cpu, exact, half)]

@@ -1,6 +1,8 @@
 """Generation at full size with random weights: our step loop against the copy rate of the chip and against ``generate``."""
 
 import random
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from deployments.engines.generating.batch import Batch, Bounds
 from deployments.engines.generating.generation import Generation
 from deployments.engines.generating.network import CausalNetwork, Prefill, Seq2SeqNetwork
 from deployments.engines.generating.prompts import Prompt
+from deployments.engines.generating.replay import PATIENCE
 from deployments.engines.generating.sampling import Rules
 from deployments.engines.generator import PORTION
 from deployments.generation import GenerationRequest
@@ -124,13 +127,20 @@ def build(kind: Kind, bench: "Bench") -> Any:
 
 
 def _measured(bench: "Bench", kind: Kind, model: Any, vocabulary: Any, rows: int) -> dict[str, Any]:
-    """One batch size: seconds of a step, tokens a second, the same by the chip's copy rate, and of ``generate``."""
-    network = (Seq2SeqNetwork if kind.seq2seq else CausalNetwork)(model, bench.device)
+    """One batch size: milliseconds of a step, tokens a second, the same by the chip's copy rate, and of ``generate``."""
+    network = Seq2SeqNetwork(model, bench.device) if kind.seq2seq else CausalNetwork(model, bench.device, replays=True)
     step_s = _step_seconds(bench, network, vocabulary, rows, kind.seq2seq)
     width = network.width
     cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in network.rows.cache.layers)
     found: dict[str, Any] = {"step, ms": round(1e3 * step_s, 3), "tokens/s": round(rows / step_s, 1)}
     if not kind.seq2seq:
+        network.clear()
+        drawn_s = _step_seconds(bench, network, vocabulary, rows, kind.seq2seq, temperature=0.9, top_p=0.9)
+        network.clear()
+        plain_s = _step_seconds(
+            bench, CausalNetwork(model, bench.device, replays=False), vocabulary, rows, kind.seq2seq
+        )
+        found |= {"step of sampled rows, ms": round(1e3 * drawn_s, 3), "unrecorded step, ms": round(1e3 * plain_s, 3)}
         # A copy reads and writes; a step only reads.
         floor_s = (_weight_bytes(model) + cache) / (bench.figures["ceilings"]["copy TB/s"] * 1e12)
         found |= {
@@ -146,38 +156,40 @@ def _measured(bench: "Bench", kind: Kind, model: Any, vocabulary: Any, rows: int
     }
 
 
-def _step_seconds(bench: "Bench", network: Any, vocabulary: Any, rows: int, seq2seq: bool) -> float:
+def _step_seconds(
+    bench: "Bench", network: Any, vocabulary: Any, rows: int, seq2seq: bool, temperature: float = 0, top_p: float = 1
+) -> float:
     import torch
 
     batch = Batch(network, Bounds(rows, PORTION["cuda"], 1 << 40))
     for number in range(rows):
-        batch.add(_generation(network, vocabulary, number, seq2seq))
+        batch.add(_generation(vocabulary, number, seq2seq, temperature, top_p))
     with torch.inference_mode():
         while len(batch._running) < rows:
             batch.step()
         steps = 4 if bench.tiny else STEPS
-        for _ in range(4):
+        for _ in range(PATIENCE + 4):
             batch.step()
         return bench_steps(bench, batch.step, steps)
 
 
 def bench_steps(bench: "Bench", step: Callable[[], None], steps: int) -> float:
-    """Seconds of a step, the mean over many: a step's end is a token on the host already."""
-    import time
-
-    bench.wait()
-    started = time.perf_counter()
+    """Seconds of a step, the median."""
+    times = []
     for _ in range(steps):
+        bench.wait()
+        started = time.perf_counter()
         step()
-    bench.wait()
-    return (time.perf_counter() - started) / steps
+        bench.wait()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
-def _generation(network: Any, vocabulary: Any, number: int, seq2seq: bool) -> Generation:
+def _generation(vocabulary: Any, number: int, seq2seq: bool, temperature: float = 0, top_p: float = 1) -> Generation:
     from transformers import GenerationConfig
 
     ids = random.Random(number).choices(range(10, 500), k=PROMPT)
-    request = GenerationRequest("", max_tokens=1 << 20, temperature=0)
+    request = GenerationRequest("", max_tokens=1 << 20, temperature=temperature, top_p=top_p, seed=number)
     return Generation(request, Prompt(ids, 1 << 20), Rules(GenerationConfig()), vocabulary, 2 if seq2seq else None)
 
 
@@ -201,8 +213,11 @@ def _generate_seconds(bench: "Bench", model: Any, rows: int) -> float:
                 pad_token_id=0,
             )
 
+    ours = model.config._attn_implementation
+    model.set_attn_implementation("eager" if model.config.model_type == "t5" else "sdpa")
     write(2)
     short, long = (bench_steps(bench, lambda tokens=tokens: write(tokens), 1) for tokens in (1, 1 + steps))  # type: ignore[misc]
+    model.set_attn_implementation(ours)
     return (long - short) / steps
 
 
@@ -212,7 +227,7 @@ def _prefill(bench: "Bench", model: Any, vocabulary: Any) -> dict[str, Any]:
 
     count = 2 if bench.tiny else PORTION["cuda"] // PROMPT
     network = CausalNetwork(model, bench.device)
-    members = [_generation(network, vocabulary, number, False) for number in range(count)]
+    members = [_generation(vocabulary, number, False) for number in range(count)]
 
     def work() -> None:
         with torch.inference_mode():

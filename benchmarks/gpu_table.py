@@ -16,7 +16,8 @@ def show(figures: dict[str, Any]) -> None:
             print(f"{name:26}" + (_encoder(found, figures["differences"], name, peak) if "texts" in found else found))
     if "generation" in figures:
         print("\ngeneration, a step of so many rows, ms; floor: weights and cache at the copy rate")
-        print(f"{'':28}{'ours':>10}{'floor':>10}{'of it':>8}{'tokens/s':>12}{'generate':>10}{'times':>8}")
+        titles = ("ours", "floor", "of it", "tokens/s", "sampled", "unrecorded", "generate", "times")
+        print(f"{'':28}" + "".join(f"{title:>11}" for title in titles))
         for name, found in figures["generation"].items():
             print(f"{name:28}" + (_generation(found) if isinstance(found, dict) else found))
     for name, found in figures.get("prefill", {}).items():
@@ -41,7 +42,5 @@ def _encoder(found: dict[str, Any], differences: dict[str, Any], name: str, peak
 
 
 def _generation(found: dict[str, Any]) -> str:
-    floor, part = found.get("copy rate's step, ms", "-"), found.get("of it", "-")
-    cells = [f"{found['step, ms']:>10}", f"{floor:>10}", f"{part:>8}", f"{found['tokens/s']:>12}"]
-    theirs = found["generate's step, ms"]
-    return "".join([*cells, f"{theirs:>10}", f"{found['times generate']:>8}"])
+    whats = ("step, ms", "copy rate's step, ms", "of it", "tokens/s", "step of sampled rows, ms", "unrecorded step, ms")
+    return "".join(f"{found.get(what, '-'):>11}" for what in (*whats, "generate's step, ms", "times generate"))

@@ -388,3 +388,20 @@ def test_a_small_budget_of_keys_and_values_bounds_the_context():
     generator = engine("dialogpt-small", kv_mb=1)
     assert generator.describe().limits["max_tokens"] == 1024
     assert generator.batch._bounds.tokens == 2**20 // (2 * 2 * 32 * 4)
+
+
+@pytest.mark.parametrize("vocabulary", [50, 3000])
+def test_rows_that_are_drawn_together_are_drawn_as_they_would_be_alone(vocabulary):
+    import torch
+
+    from deployments.engines.generating.sampling import draw
+
+    # Some with a nucleus, one of it so small that the likeliest token is left, one wider than the first look.
+    torch.manual_seed(0)
+    logits = torch.randn(40, vocabulary)
+    logits[3] = 0
+    wishes = [(0.5 + row / 20, (1.0, 0.9, 0.0, 0.999)[row % 4], float(torch.rand(()))) for row in range(40)]
+    together = draw(logits, wishes)
+    assert together == [draw(logits[row : row + 1], wishes[row : row + 1])[0] for row in range(40)]
+    assert together[2::4] == logits[2::4].argmax(1).tolist()
+    assert len(set(together)) > 10

@@ -260,6 +260,10 @@ def test_greedy_answers_equal_generate_on_the_cpu(key, device, monkeypatch):
     generator.load()
     generator.warm()
     assert answers(generator) == [continued(key, text, 24) for text in PROMPTS]
+    if generating(key).task == "generation":
+        replay = generator._network._replay
+        assert replay._steps, "steps were recorded"
+        assert not replay._broken
 
 
 @pytest.mark.parametrize("key", KEYS)

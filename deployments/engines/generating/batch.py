@@ -15,6 +15,7 @@ from typing import Any
 from deployments.engines.cuda import ran_out_of_memory
 from deployments.engines.generating.generation import Generation
 from deployments.engines.generating.network import Network, Prefill
+from deployments.engines.generating.sampling import Wish, draw
 from deployments.errors import EngineFault, OutOfMemory
 
 
@@ -163,17 +164,24 @@ class Batch:
 
     def _chosen(self, generations: Sequence[Generation], logits: Any) -> list[int | None]:
         """The next token of each; None, with its error set, where the model computed no numbers."""
-        finite, logits = logits.isfinite().all(dim=-1).tolist(), logits.cpu()
-        likeliest = logits.argmax(dim=-1).tolist()
-        tokens = list[int | None]()
+        import torch
+
+        # All that most steps need comes back in one copy, not the logits.
+        finite, likeliest = torch.stack([logits.isfinite().all(dim=-1).long(), logits.argmax(dim=-1)]).tolist()
+        tokens: list[int | None] = [token if fine else None for token, fine in zip(likeliest, finite, strict=True)]
+        drawn = list[tuple[int, Wish]]()
         for index, generation in enumerate(generations):
+            sampler = generation.sampler
             if not finite[index]:
                 generation.error = EngineFault("The model computed a number that is not finite.")
-                tokens.append(None)
-            elif generation.sampler.plain:
-                tokens.append(likeliest[index])
-            else:
-                tokens.append(generation.sampler.choose(logits[index], generation.out))
+            elif not sampler.plain:
+                tokens[index] = sampler.choose(logits[index].cpu(), generation.out)
+            elif (wish := sampler.wish) is not None:
+                drawn.append((index, wish))
+        if drawn:
+            places = [index for index, _ in drawn]
+            for index, token in zip(places, draw(logits[places], [wish for _, wish in drawn]), strict=True):
+                tokens[index] = token
         return tokens
 
     def _put_back(self) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from deployments.engines.generating.grouped_attention import use_grouped_attention
 from deployments.engines.generating.padding import left_padded, right_padded
-from deployments.engines.generating.rows import Rows, row_of
+from deployments.engines.generating.replay import Replay
+from deployments.engines.generating.rows import ROOM, Rows, row_of
 
 
 class Tokens(Protocol):
@@ -54,10 +56,12 @@ class Network(Protocol):
 
 
 class CausalNetwork:
-    """A decoder: GPT-2, Mistral, Phi."""
+    """A decoder: GPT-2, Mistral, Phi. ``replays``: steps are recorded and launched as one, by default on a GPU."""
 
-    def __init__(self, model: Any, device: str) -> None:
+    def __init__(self, model: Any, device: str, replays: bool | None = None) -> None:
         self._model, self._device = model, device
+        self._replays = device != "cpu" if replays is None else replays
+        use_grouped_attention(model)
         self.clear()
 
     @property
@@ -65,7 +69,9 @@ class CausalNetwork:
         return self.rows.width
 
     def clear(self) -> None:
-        self.rows = Rows(self._model.config.num_hidden_layers)
+        # A recorded step is worth more room: it is recorded anew whenever the rows grow.
+        self.rows = Rows(self._model.config.num_hidden_layers, 2 * ROOM if self._replays else ROOM)
+        self._replay = Replay(self._model, self.rows, self._device) if self._replays else None
 
     def prefill(self, prefill: Prefill, most: int) -> Any:
         from transformers import DynamicCache
@@ -91,9 +97,11 @@ class CausalNetwork:
         import torch
 
         self.rows.reserve()
-        ids = torch.tensor(tokens, device=self._device)[:, None]
-        positions = torch.tensor(self.rows.lengths, device=self._device)[:, None]
-        logits = self._forward(ids, self.rows.mask(1, self._device), positions, past_key_values=self.rows.cache)
+        logits = self._replay.step(tokens) if self._replay else None
+        if logits is None:
+            ids = torch.tensor(tokens, device=self._device)[:, None]
+            positions = torch.tensor(self.rows.lengths, device=self._device)[:, None]
+            logits = self._forward(ids, self.rows.mask(1, self._device), positions, past_key_values=self.rows.cache)
         self.rows.advance()
         return logits
 

@@ -4,11 +4,13 @@ transformers' ``DynamicCache`` copies everything with every token. Here a token 
 leaves is overwritten by the last row, and only growth copies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 ROOM = 64
-"""Columns that a copy leaves free at the end, so that the next one is that many tokens away."""
+"""Columns that a copy leaves free at the end, so that the next one is that many tokens away; their number is a multiple of
+it too, as attention's kernels like their masks."""
 
 Row = Sequence[tuple[Any, Any]]
 """Keys and values of one generation, layer by layer: (heads, tokens, width) each."""
@@ -21,15 +23,19 @@ def row_of(cache: Any, index: int, length: int, *, at_end: bool) -> Row:
 
 
 class Rows:
-    """All layers of one kind of attention. ``cache`` is what transformers' models write to and read from."""
+    """All layers of one kind of attention. ``cache`` is what transformers' models write to and read from; ``built`` counts
+    the changes of its tensors."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, room: int = ROOM) -> None:
         from transformers.cache_utils import Cache, CacheLayerMixin
 
         # A base class would have transformers imported with this module.
         CacheLayerMixin.register(_Layer)
         self.lengths: list[int] = []
         self.end = 0
+        self.built = 0
+        self.whole: tuple[int, Any] | None = None
+        self._spare = room
         self._layers = [_Layer(self) for _ in range(layers)]
         self.cache = Cache(layers=self._layers)
 
@@ -41,6 +47,25 @@ class Rows:
     @property
     def start(self) -> int:
         return self.end - self.width
+
+    @property
+    def held(self) -> int:
+        """Rows that the tensors have room for."""
+        return self._layers[0].capacity[0]
+
+    @property
+    def room(self) -> int:
+        """Columns that the tensors have room for."""
+        return self._layers[0].capacity[1]
+
+    @contextmanager
+    def all_columns(self, count: int, end: Any) -> Iterator[None]:
+        """Meanwhile the layers read and write whole tensors of ``count`` rows; the new column is ``end``, (1,) there."""
+        self.whole = (count, end)
+        try:
+            yield
+        finally:
+            self.whole = None
 
     def mask(self, new: int, device: str) -> Any:
         """(rows, width + new) of 0 and 1: which columns are a row's own."""
@@ -79,6 +104,7 @@ class Rows:
         if not self.lengths:
             for layer in self._layers:
                 layer.drop()
+            self.built += 1
 
     def _fit(self, rows: int, columns: int, shift: int = 0, like: Row | None = None) -> None:
         """Copy into larger tensors where the present ones are too small, without the columns that nobody uses."""
@@ -88,13 +114,12 @@ class Rows:
         begin, width = self.start, self.width
         unused = 0 if shift else begin
         # Not twice as many: what is held beyond the rows in use is memory that nobody has budgeted.
-        held = rows + rows // 4
+        held, room = rows + rows // 4, -(-(columns - unused + self._spare) // ROOM) * ROOM
         for number, layer in enumerate(self._layers):
             shape = like[number] if like else None
-            layer.grow(
-                (held, columns - unused + ROOM), (begin, width), begin + shift - unused, len(self.lengths), shape
-            )
+            layer.grow((held, room), (begin, width), begin + shift - unused, len(self.lengths), shape)
         self.end -= unused
+        self.built += 1
 
 
 class _Layer:
@@ -122,6 +147,11 @@ class _Layer:
 
     def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         """Write the new tokens' column; returns all that the rows have now."""
+        if self._rows.whole is not None:
+            rows, column = self._rows.whole
+            self._keys[:rows].index_copy_(2, column, keys)
+            self._values[:rows].index_copy_(2, column, values)
+            return self._keys[:rows], self._values[:rows]
         count, end = len(self._rows.lengths), self._rows.end
         self._keys[:count, :, end : end + 1] = keys
         self._values[:count, :, end : end + 1] = values

@@ -6,6 +6,12 @@ from typing import Any
 
 from deployments.generation import GenerationRequest
 
+Wish = tuple[float, float, float]
+"""Temperature, ``top_p``, and a random number from 0 to 1."""
+DRAWN_TOGETHER = 32
+"""Rows of double precision over the vocabulary, several times: what a device has room for beside the cache."""
+TINY = 1e-9
+"""Of ``top_p`` 0 the likeliest token is left."""
 FIRST_LOOK = 1024
 """Tokens that are looked at before the whole vocabulary is sorted for ``top_p``; it is nearly always enough."""
 
@@ -60,8 +66,18 @@ class Sampler:
 
     @property
     def plain(self) -> bool:
-        """Whether the likeliest token is simply taken, so that a whole batch can be looked at together."""
-        return self._request.temperature == 0 and not self._processors and not self._penal and not self._least
+        """Whether the logits are taken as they are: the likeliest token, or a ``draw`` that a whole batch makes together."""
+        return not self._processors and not self._penal and not self._least
+
+    @property
+    def wish(self) -> Wish | None:
+        """The next draw; None for the likeliest token. Takes a random number, so ask once a token."""
+        if self._request.temperature == 0:
+            return None
+        import torch
+
+        point = float(torch.rand((), generator=self._random, dtype=torch.float64))
+        return self._request.temperature, self._request.top_p, point
 
     def choose(self, scores: Any, out: Sequence[int]) -> int:
         """The next token. ``scores``: (vocabulary,) logits, float32, on the CPU; they are written over."""
@@ -77,28 +93,47 @@ class Sampler:
             ids = torch.tensor([[*self._prefix, *out]])
             for processor in self._processors:
                 scores = processor(ids, scores[None])[0]
-        token = int(scores.argmax()) if self._request.temperature == 0 else self._draw(scores)
+        wish = self.wish
+        token = int(scores.argmax()) if wish is None else draw(scores[None], [wish])[0]
         self._counts[token] += 1
         return token
 
-    def _draw(self, scores: Any) -> int:
-        """By one random number, over the tokens in the vocabulary's order: nearly equal ones may change places in a
-        sorted order when the batch changes."""
-        import torch
 
-        chances = torch.softmax(scores.double() / self._request.temperature, 0)
-        if self._request.top_p < 1:
-            chances = chances.where(chances >= _threshold(chances, self._request.top_p), 0)
-        sums = chances.cumsum(0)
-        point = torch.rand((), generator=self._random, dtype=torch.float64) * sums[-1]
-        # The last token with a chance, where rounding puts the point behind it.
-        return min(int(torch.searchsorted(sums, point, right=True)), int(chances.nonzero()[-1]))
+def draw(scores: Any, wishes: Sequence[Wish]) -> list[int]:
+    """A token for each row of (rows, vocabulary) logits, computed where these are, some rows at a time.
+
+    By one random number, over the tokens in the vocabulary's order: nearly equal ones may change places in a sorted order
+    when the batch changes.
+    """
+    return [
+        token
+        for start in range(0, len(wishes), DRAWN_TOGETHER)
+        for token in _draw(scores[start : start + DRAWN_TOGETHER], wishes[start : start + DRAWN_TOGETHER])
+    ]
 
 
-def _threshold(chances: Any, top_p: float) -> float:
-    """The chance of the last token of the smallest set whose chances make ``top_p``."""
-    likeliest = chances.topk(min(FIRST_LOOK, len(chances))).values
-    if float(likeliest.sum()) < top_p:
-        likeliest = chances.sort(descending=True).values
-    before = likeliest.cumsum(0) - likeliest
-    return float(likeliest[before < top_p][-1])
+def _draw(scores: Any, wishes: Sequence[Wish]) -> list[int]:
+    import torch
+
+    temperatures, nuclei, points = torch.tensor(wishes, dtype=torch.float64).T.to(scores.device)[:, :, None]
+    chances = torch.softmax(scores.double() / temperatures, 1)
+    if any(top_p < 1 for _, top_p, _ in wishes):
+        chances = chances.where((nuclei >= 1) | (chances >= _thresholds(chances, nuclei)), 0)
+    sums = chances.cumsum(1)
+    tokens = torch.searchsorted(sums, points * sums[:, -1:], right=True)
+    # The last token with a chance, where rounding puts the point behind it.
+    places = torch.arange(chances.shape[1], device=scores.device)
+    last = places.where(chances > 0, 0).amax(1, keepdim=True)
+    return [int(token) for token in tokens.minimum(last)[:, 0].tolist()]
+
+
+def _thresholds(chances: Any, nuclei: Any) -> Any:
+    """(rows, 1): the chance of the last token of the smallest set whose chances make ``top_p``."""
+    import torch
+
+    wanted = nuclei.where(nuclei < 1, 0)
+    likeliest = chances.topk(min(FIRST_LOOK, chances.shape[1])).values
+    if bool((likeliest.sum(1, keepdim=True) < wanted).any()):
+        likeliest = chances.sort(dim=1, descending=True).values
+    before = likeliest.cumsum(1) - likeliest
+    return likeliest.where(before < wanted.clamp(min=TINY), torch.inf).amin(1, keepdim=True)
