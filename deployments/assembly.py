@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from deployments.cache import Kept
-from deployments.call import Answer, Timing
+from deployments.call import Answer
+from deployments.timing import Timing
 from model_store.errors import MusterError
 
 

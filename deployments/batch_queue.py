@@ -1,5 +1,6 @@
 """What waits in the batcher: entries in two lanes, each in order of arrival and, at the same time, in order of cost."""
 
+import asyncio
 import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -43,9 +44,32 @@ class Entry:
     sequence: int
     lane: Lane
     waiters: dict[Any, list[int]] = field(default_factory=dict)
+    counted: bool = True
+    """False for what only health checks ask for: it is no client's work."""
     alone: bool = False
     """Set after its batch failed: it runs by itself, so that a poisonous neighbour cannot fail it again."""
     queued: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One request's items in the batcher; ``done`` resolves when every item has an outcome."""
+
+    id: str
+    done: asyncio.Future[None]
+    outcomes: list[Any]
+    pending: int
+    deadline: float
+    owner: str = ""
+    queue_ms: float = 0.0
+    compute_ms: float = 0.0
+    entries: list[Entry] = field(default_factory=list)
+
+    def settle(self, index: int, outcome: Any) -> None:
+        self.outcomes[index] = outcome
+        self.pending -= 1
+        if self.pending == 0 and not self.done.done():
+            self.done.set_result(None)
 
 
 class LaneQueue:

@@ -17,15 +17,15 @@ items are opaque, costs are integers in the engine's own unit.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.batch_queue import BatchPolicy, Entry, FairLanes
+from deployments.batch_queue import BatchPolicy, Entry, FairLanes, Group
 from deployments.call import Lane
 from deployments.engines.base import Prepared
 from deployments.engines.cuda import ran_out_of_memory
 from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, OutOfMemory, Overloaded, PoisonousItem
 from deployments.recent import RecentOutcomes
+from deployments.wire import BatchRun
 from model_store.errors import MusterError
 
 __all__ = ["BatchPolicy", "Batcher", "Group", "blame"]
@@ -33,32 +33,19 @@ __all__ = ["BatchPolicy", "Batcher", "Group", "blame"]
 Runner = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
-@dataclass(slots=True, eq=False)
-class Group:
-    """One request's items in the batcher; ``done`` resolves when every item has an outcome."""
-
-    id: str
-    done: asyncio.Future[None]
-    outcomes: list[Any]
-    pending: int
-    deadline: float
-    owner: str = ""
-    queue_ms: float = 0.0
-    compute_ms: float = 0.0
-    entries: list[Entry] = field(default_factory=list)
-
-    def settle(self, index: int, outcome: Any) -> None:
-        self.outcomes[index] = outcome
-        self.pending -= 1
-        if self.pending == 0 and not self.done.done():
-            self.done.set_result(None)
-
-
 class Batcher:
     """Runs items through ``run`` in fair, length-grouped batches. One instance a replica, used from one event loop."""
 
-    def __init__(self, run: Runner, policy: BatchPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        run: Runner,
+        policy: BatchPolicy,
+        clock: Callable[[], float] = time.monotonic,
+        observe: Callable[[BatchRun], None] = lambda batch: None,
+    ) -> None:
+        """``observe`` is told of each batch that was computed, before anybody has its outcomes."""
         self._run = run
+        self._observe = observe
         self._policy = policy
         self._clock = clock
         self._lanes = FairLanes(policy, clock)
@@ -89,8 +76,8 @@ class Batcher:
 
         ``deadline`` is an instant of the batcher's clock; ``age_s``: how long the request has waited elsewhere, which
         counts for its share and its reported queue time; ``owner``: whose work it is, empty for what must be computed
-        now. Raises ``Overloaded`` when the queue has no room (never when
-        not ``bounded``) and ``DeadlineExceeded`` when the deadline has passed already. When the awaiting task is
+        now. Raises ``Overloaded`` when the queue has no room and ``DeadlineExceeded`` when the deadline has passed
+        already. The replica's own work is not ``bounded``: never refused, and not counted. When the awaiting task is
         cancelled, its items leave the queue.
         """
         if self._closed:
@@ -108,7 +95,7 @@ class Batcher:
             if (outcome := self._recent.get(owner, item.key)) is not None:
                 group.settle(index, outcome)
             else:
-                self._enqueue(item, group, index, lane, age_s)
+                self._enqueue(item, group, index, lane, age_s, counted=bounded)
         self._ensure_loop()
         self._wake.set()
         timer = loop.call_later(max(0.0, deadline - self._clock()), self._abandon, group, DeadlineExceeded())
@@ -164,16 +151,17 @@ class Batcher:
         if queued and queued + cost > self._policy.max_queued_cost:
             raise Overloaded(max(0.1, self.backlog_s()))
 
-    def _enqueue(self, item: Prepared, group: Group, index: int, lane: Lane, age_s: float) -> None:
+    def _enqueue(self, item: Prepared, group: Group, index: int, lane: Lane, age_s: float, *, counted: bool) -> None:
         entry = self._in_flight.get(item.key) if item.key is not None else None
         if entry is None:
             self._sequence += 1
-            entry = Entry(item, self._clock() - age_s, self._sequence, lane)
+            entry = Entry(item, self._clock() - age_s, self._sequence, lane, counted=counted)
             self._lanes.add(entry)
             if item.key is not None:
                 self._in_flight[item.key] = entry
         elif lane == "interactive" and entry.lane == "bulk":
             self._lanes.promote(entry)
+        entry.counted |= counted
         entry.waiters.setdefault(group, []).append(index)
         group.entries.append(entry)
 
@@ -252,13 +240,21 @@ class Batcher:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
+            if len(batch) == 1:
+                self._tell(batch, started)
             self._isolate(batch, error)
         else:
             self._measure(sum(entry.item.cost for entry in batch), self._clock() - started)
+            self._tell(batch, started)
             for entry, value in zip(batch, values, strict=True):
                 self._finish(entry, value, started)
         finally:
             self._running = []
+
+    def _tell(self, batch: list[Entry], started: float) -> None:
+        """The padding is for whoever knows the engine to say."""
+        if costs := [entry.item.cost for entry in batch if entry.counted]:
+            self._observe(BatchRun(batch[0].lane, len(costs), sum(costs), 0, self._clock() - started))
 
     def _measure(self, cost: int, seconds: float) -> None:
         # Small batches are mostly overhead; a backlog is worked off in full ones, so those set the rate.

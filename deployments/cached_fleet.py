@@ -32,7 +32,7 @@ TURN = 128
 ATTEMPTS = 2
 _OTHERS_TROUBLE = (DeadlineExceeded, Cancelled, Overloaded)
 """What may have failed the request that was joined without failing this one."""
-Count = Callable[[str, str, int], None]
+Count = Callable[[str, Lane, str, int], None]
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class _Known:
 class CachedFleet:
     """Wraps a fleet; implements ``call.Fleet``. ``salt``: a tenant's, from Redis. ``hint``: an item's cost, guessed.
 
-    ``count(application, kind, items)``: kinds are memory, redis, joined and computed. ``exempt``: applications whose
+    ``count(application, lane, kind, items)``: kinds are memory, redis, joined and computed. ``exempt``: applications whose
     inputs are no texts.
     """
 
@@ -74,7 +74,7 @@ class CachedFleet:
         shared: SharedCache,
         salt: Callable[[str], Awaitable[bytes]],
         hint: Callable[[Any], int],
-        count: Count = lambda application, kind, items: None,
+        count: Count = lambda application, lane, kind, items: None,
         exempt: frozenset[str] = frozenset({"skills"}),
     ) -> None:
         self._fleet, self._cache, self._shared = fleet, cache, shared
@@ -122,8 +122,8 @@ class CachedFleet:
         for flight in self._joinable(items, parts, context):
             joined += await self._join(flight, items, context, parts)
         own = [digest for digest in items if digest not in parts]
-        self._count(application, "joined", joined)
-        self._count(application, "computed", len(own))
+        self._count(application, context.lane, "joined", joined)
+        self._count(application, context.lane, "computed", len(own))
         if own:
             flight = self._start(application, {digest: items[digest] for digest in own}, options, context)
             answer = await self._wait(flight, context)
@@ -146,13 +146,13 @@ class CachedFleet:
             key = keys[digest] = _key(digest, known.revision)
             if kept := self._cache.get(key):
                 parts.add(digest, kept, known.revision, known.details)
-        self._count(application, "memory", len(parts))
+        self._count(application, context.lane, "memory", len(parts))
         dear = {keys[d]: d for d in items if d not in parts and self._hint(items[d]) * known.cost_s > self._worth_s}
         found = await self._shared.get(context.tenant, list(dear)) if dear else {}
         for key, kept in found.items():
             self._cache.put(key, kept)
             parts.add(dear[key], kept, known.revision, known.details)
-        self._count(application, "redis", len(found))
+        self._count(application, context.lane, "redis", len(found))
 
     async def _keep(self, application: str, tenant: str, answer: Answer, places: Mapping[bytes, int]) -> None:
         seconds = answer.timing.compute_ms / 1e3 / max(1, sum(answer.costs))

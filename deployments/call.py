@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from deployments.generation import Delta, GenerationRequest
+from deployments.timing import Timing
 from model_store.errors import MusterError
 
 Lane = Literal["interactive", "bulk"]
@@ -33,15 +34,6 @@ class CallContext:
     def remaining(self) -> float:
         """Seconds left; negative when the deadline has passed."""
         return self.deadline - time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Where the time went, milliseconds; the longest over the pieces of a request."""
-
-    queue_ms: float = 0.0
-    tokenize_ms: float = 0.0
-    compute_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from deployments.call import Answer, CallContext, Lane
 from deployments.errors import DeadlineExceeded, EngineFault, ModelNotReady, Overloaded, PoisonousItem
+from deployments.meter import Observer, served, unobserved
 from deployments.pending import Line, PendingRequest, Slice
 from deployments.retry_budget import RetryBudget
 from deployments.wire import Call, ReplicaDied, Reply, Transport
@@ -49,7 +50,10 @@ class Dispatcher:
         hint: Callable[[Any], int],
         policy: DispatchPolicy | None = None,
         sender: str = "",
+        observe: Observer = unobserved,
     ) -> None:
+        """``observe``: told what the replicas' replies tell."""
+        self._observe = observe
         self._application = application
         self._transport = transport
         self._hint = hint
@@ -154,7 +158,7 @@ class Dispatcher:
         for piece in slices:
             piece.request.sent = True
         try:
-            self._deliver(slices, await self._exchange(lane, slices))
+            self._deliver(lane, slices, await self._exchange(lane, slices))
         except ReplicaDied:
             self._retry(lane, slices)
         except TimeoutError:
@@ -175,7 +179,7 @@ class Dispatcher:
         patience = max(piece.remaining_s for piece in pieces)
         return await asyncio.wait_for(self._transport.send(call), max(0.001, patience))
 
-    def _deliver(self, slices: list[Slice], reply: Reply) -> None:
+    def _deliver(self, lane: Lane, slices: list[Slice], reply: Reply) -> None:
         sizes = [len(piece.indices) for piece in slices]
         if sizes != [len(piece.values) for piece in reply.pieces] or sizes != [
             len(piece.costs) for piece in reply.pieces
@@ -192,6 +196,9 @@ class Dispatcher:
             known = self._seconds_per_hint
             self._seconds_per_hint = 0.8 * known + 0.2 * seen if known else seen
         self._replica_backlog_s = reply.backlog_s
+        self._observe(served(lane, reply.pieces))
+        for batch in reply.batches:
+            self._observe(batch)
 
     def _fail(self, slices: list[Slice], error: Exception) -> None:
         for piece in slices:

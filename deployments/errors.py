@@ -16,15 +16,21 @@ MusterError
     └── EngineFault              the engine broke its own promises (wrong count, non-finite output)
 """
 
+from typing import ClassVar
+
 from model_store.errors import MusterError
 
 
 class DeploymentError(MusterError):
-    """Base of the middle floor's errors."""
+    """Base of the middle floor's errors. ``code``: what answers and metrics call it."""
+
+    code: ClassVar[str] = "internal_error"
 
 
 class InvalidInput(DeploymentError):
     """The caller's data is wrong. ``param`` is the field's path, for example ``input[3]``."""
+
+    code = "invalid_value"
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message, param)
@@ -37,6 +43,8 @@ class InvalidInput(DeploymentError):
 class ContextLengthExceeded(InvalidInput):
     """A text has more tokens than the model reads."""
 
+    code = "context_length_exceeded"
+
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message, param)
 
@@ -47,6 +55,8 @@ class UnusableData(DeploymentError):
 
 class Overloaded(DeploymentError):
     """Refused at once because the queue is full. ``retry_after_s``: seconds until the backlog is worked off."""
+
+    code = "overloaded"
 
     def __init__(self, retry_after_s: float = 1.0, message: str = "Too much work is queued; try again later.") -> None:
         super().__init__(retry_after_s, message)
@@ -59,6 +69,8 @@ class Overloaded(DeploymentError):
 class DeadlineExceeded(DeploymentError):
     """The request's deadline passed."""
 
+    code = "deadline_exceeded"
+
     def __init__(self, message: str = "The deadline passed before the answer was ready.") -> None:
         super().__init__(message)
 
@@ -66,9 +78,13 @@ class DeadlineExceeded(DeploymentError):
 class Cancelled(DeploymentError):
     """The client went away; nobody reads this."""
 
+    code = "client_closed_request"
+
 
 class PoisonousItem(DeploymentError):
     """This one item makes the engine fail; the others of its batch were answered."""
+
+    code = "poisonous_item"
 
     def __init__(
         self, message: str = "This item makes the model fail and was refused.", param: str | None = None
@@ -83,6 +99,8 @@ class PoisonousItem(DeploymentError):
 class ModelNotReady(DeploymentError):
     """No replica of the model answers at the moment."""
 
+    code = "model_not_ready"
+
     def __init__(self, model: str, reason: str = "it is still loading", retry_after_s: float = 5.0) -> None:
         super().__init__(model, reason, retry_after_s)
         self.model, self.reason, self.retry_after_s = model, reason, retry_after_s
@@ -93,6 +111,8 @@ class ModelNotReady(DeploymentError):
 
 class DoesNotFit(DeploymentError):
     """A model was not loaded because the memory of ``place`` would not do; figures in bytes."""
+
+    code = "model_refused"
 
     def __init__(self, model: str, needed: int, free: int, place: str = "this machine") -> None:
         super().__init__(model, needed, free, place)
@@ -108,6 +128,8 @@ class DoesNotFit(DeploymentError):
 class OutOfMemory(DeploymentError):
     """A pass over this item, alone, found no memory. The replica serves on."""
 
+    code = "out_of_memory"
+
     def __init__(
         self, message: str = "The model had no memory left for this item; try again, or send it in shorter pieces."
     ) -> None:
@@ -116,6 +138,8 @@ class OutOfMemory(DeploymentError):
 
 class StateUnavailable(DeploymentError):
     """Redis did not answer in time and the operation needs a stored record."""
+
+    code = "state_unavailable"
 
     def __init__(self, message: str = "Stored data is unavailable at the moment.", retry_after_s: float = 2.0) -> None:
         super().__init__(message, retry_after_s)
@@ -127,3 +151,8 @@ class StateUnavailable(DeploymentError):
 
 class EngineFault(DeploymentError):
     """The engine broke its contract: wrong number of results, non-finite values, a golden output that moved."""
+
+
+def code_of(error: BaseException) -> str:
+    """What metrics call an error."""
+    return getattr(error, "code", DeploymentError.code) if isinstance(error, MusterError) else DeploymentError.code

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from deployments.timing import Steps, Timing
+
 STOPS_MAX = 4
 """Stop strings a request may name, as OpenAI's API has it."""
 
@@ -41,6 +43,7 @@ class Delta:
     """New text of a generation (``""`` is possible) and the token counts so far.
 
     ``finish`` is set in the last one. ``cut``: ``{"tokens", "kept"}`` in the first one when the prompt was cut.
+    ``timing``: in the first and in the last. ``steps``: in the last, what the replica has done since it last told.
     """
 
     text: str
@@ -49,3 +52,5 @@ class Delta:
     finish: Literal["stop", "length"] | None = None
     cut: Mapping[str, int] | None = None
     revision: str = ""
+    timing: Timing | None = None
+    steps: Steps | None = None

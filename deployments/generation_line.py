@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from deployments.call import CallContext
+from deployments.call import CallContext, Lane
 from deployments.errors import DeadlineExceeded, ModelNotReady, Overloaded
 from deployments.generation import Delta, GenerationRequest
+from deployments.meter import Observer, metered, unobserved
 from deployments.wire import ReplicaDied
 
 PER_REPLICA = 64
@@ -19,7 +20,9 @@ PER_REPLICA = 64
 class StreamTransport(Protocol):
     """The way to an application's replicas."""
 
-    def generate(self, request: GenerationRequest, remaining_s: float, request_id: str) -> AsyncGenerator[Delta, None]:
+    def generate(
+        self, request: GenerationRequest, remaining_s: float, request_id: str, lane: Lane
+    ) -> AsyncGenerator[Delta, None]:
         """Stream from some replica; closing it stops the generation. Raises ``ReplicaDied`` or a ``MusterError``."""
 
     def replicas(self) -> int:
@@ -27,10 +30,17 @@ class StreamTransport(Protocol):
 
 
 class GenerationLine:
-    """``running``: generations on their way, this line's gauge."""
+    """``running``: generations on their way, this line's gauge. ``observe``: told what replicas tell."""
 
-    def __init__(self, application: str, transport: StreamTransport, per_replica: int = PER_REPLICA) -> None:
+    def __init__(
+        self,
+        application: str,
+        transport: StreamTransport,
+        per_replica: int = PER_REPLICA,
+        observe: Observer = unobserved,
+    ) -> None:
         self._application, self._transport, self._per_replica = application, transport, per_replica
+        self._observe = observe
         self._seconds = 1.0
         self.running = 0
 
@@ -57,9 +67,12 @@ class GenerationLine:
         for attempt in (1, 2):
             begun = False
             try:
-                async with aclosing(self._once(request, context)) as deltas:
+                once = metered(self._once(request, context), context.lane, self._observe)
+                async with aclosing(once) as deltas:
                     async for delta in deltas:
                         begun = True
+                        if delta.steps is not None:
+                            self._observe(delta.steps)
                         yield delta
                 return
             except ReplicaDied:
@@ -68,7 +81,8 @@ class GenerationLine:
 
     async def _once(self, request: GenerationRequest, context: CallContext) -> AsyncGenerator[Delta, None]:
         remaining = max(0.0, context.remaining())
-        async with aclosing(self._transport.generate(request, remaining, context.request_id)) as deltas:
+        sent = self._transport.generate(request, remaining, context.request_id, context.lane)
+        async with aclosing(sent) as deltas:
             while True:
                 try:
                     # Never around a ``yield``: the time that the client takes to read is not ours to cut.

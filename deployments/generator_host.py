@@ -5,11 +5,15 @@ import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 
+from deployments.call import Lane
 from deployments.engines.generating.generation import Generation
 from deployments.engines.generator import Generator
 from deployments.errors import DeadlineExceeded, EngineFault, Overloaded
 from deployments.generation import Delta, GenerationRequest
+from deployments.meter import Observer, metered, unobserved
+from deployments.timing import Steps, Timing
 
 MOST_AT_A_TIME = 64
 """Generations that a replica has accepted and not finished; one more is refused."""
@@ -25,8 +29,10 @@ class GeneratorHost:
     ``active``: generations that somebody waits for, this host's gauge.
     """
 
-    def __init__(self, generator: Generator, most: int = MOST_AT_A_TIME) -> None:
-        self._generator, self._most = generator, most
+    def __init__(self, generator: Generator, most: int = MOST_AT_A_TIME, observe: Observer = unobserved) -> None:
+        """``observe``: told what is done for clients."""
+        self._generator, self._most, self._observe = generator, most, observe
+        self._told = Steps(generator.batch.steps, generator.batch.rows)
         self._about = generator.describe()
         self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -37,11 +43,18 @@ class GeneratorHost:
         self._stepped = time.monotonic()
         self._loop = asyncio.get_running_loop().create_task(self._step_for_ever())
 
-    async def generate(self, request: GenerationRequest, remaining_s: float) -> AsyncGenerator[Delta, None]:
+    async def generate(
+        self, request: GenerationRequest, remaining_s: float, lane: Lane = "interactive"
+    ) -> AsyncGenerator[Delta, None]:
         """Stream one generation; closing it takes the generation out of the batch at the next step.
 
         Raises ``Overloaded``, ``InvalidInput``, ``ContextLengthExceeded``, ``DeadlineExceeded``, ``EngineFault``.
         """
+        async with aclosing(metered(self._admitted(request, remaining_s), lane, self._observe)) as deltas:
+            async for delta in deltas:
+                yield self._with_steps(delta) if delta.finish else delta
+
+    async def _admitted(self, request: GenerationRequest, remaining_s: float) -> AsyncGenerator[Delta, None]:
         started = time.monotonic()
         if self.active >= self._most:
             # As generations of the usual length end, one after the other.
@@ -76,16 +89,19 @@ class GeneratorHost:
         self._compute.shutdown(wait=False, cancel_futures=True)
 
     async def _stream(self, request: GenerationRequest, deadline: float) -> AsyncGenerator[Delta, None]:
-        loop = asyncio.get_running_loop()
+        loop, asked = asyncio.get_running_loop(), time.monotonic()
         generation = await loop.run_in_executor(self._tokenizer, self._generator.read, request)
+        read = time.monotonic()
         if self._loop.done():
             raise EngineFault("The generator's loop has died.")
         fresh = self._streams[generation] = asyncio.Event()
         self._generator.batch.add(generation)
         self._work.set()
         try:
+            first = True
             async for delta in self._deltas(generation, fresh, deadline):
-                yield delta
+                yield replace(delta, timing=_timing(generation, asked, read)) if first or delta.finish else delta
+                first = False
         finally:
             generation.cancelled = True
             del self._streams[generation]
@@ -105,6 +121,14 @@ class GeneratorHost:
             fresh.clear()
             delta = generation.take(self._about.revision)
             yield delta
+
+    def _with_steps(self, last: Delta) -> Delta:
+        """A last delta that tells the steps since the one before it told."""
+        batch, told = self._generator.batch, self._told
+        self._told = Steps(batch.steps, batch.rows)
+        steps = Steps(self._told.steps - told.steps, self._told.rows - told.rows)
+        self._observe(steps)
+        return replace(last, steps=steps)
 
     async def _step_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -128,3 +152,10 @@ class GeneratorHost:
         for generation, fresh in self._streams.items():
             if generation.fresh:
                 fresh.set()
+
+
+def _timing(generation: Generation, asked: float, read: float) -> Timing:
+    """Until now, or until the end. ``asked``, ``read``: when the request came, and when its prompt was tokenised."""
+    now = generation.ended_at or time.monotonic()
+    begun = generation.begun_at or now
+    return Timing((begun - read) * 1e3, (read - asked) * 1e3, (now - begun) * 1e3)

@@ -5,22 +5,27 @@ Tokenising and computing have a thread each, so that the event loop always answe
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from deployments.batching import Batcher, BatchPolicy, blame
-from deployments.call import Lane, Timing
+from deployments.call import Lane
 from deployments.engines.base import Engine, Prepared
 from deployments.errors import Cancelled, EngineFault
-from deployments.wire import Call, Piece, PieceReply, Reply
+from deployments.meter import Observer, served, unobserved
+from deployments.timing import Timing
+from deployments.wire import BatchRun, Call, Piece, PieceReply, Reply
 from model_store.errors import MusterError
 
 PROBE_DEADLINE_S = 20.0
+UNTOLD = 4096
+"""Batches that no reply has told yet, at most: where every caller leaves, nobody hears of the oldest."""
 
 
 class EngineHost:
@@ -31,13 +36,17 @@ class EngineHost:
         engine: Engine,
         policy: BatchPolicy,
         probe: Any,
+        observe: Observer = unobserved,
     ) -> None:
-        """``probe``: an input that health checks predict."""
+        """``probe``: an input that health checks predict. ``observe``: told what is done for clients."""
         self._engine = engine
         self._probe = probe
         self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
-        self.batcher = Batcher(self._run, policy)
+        self.batcher = Batcher(self._run, policy, observe=self._computed)
+        self._observe = observe
+        self._padding = 0
+        self._untold: deque[BatchRun] = deque(maxlen=UNTOLD)
         self._about = engine.describe()
         self._waiting: dict[str, tuple[float, float]] = {}
         self._reading: Counter[str] = Counter()
@@ -47,8 +56,12 @@ class EngineHost:
         """Run every piece of a call; pieces fail apart from each other."""
         self._waiting[call.sender] = (time.monotonic(), call.waiting_s)
         pieces, about = await self._answer(call), self._about
+        if pieces:
+            self._observe(served(call.lane, pieces))
         rate, backlog_s = self.batcher.rate, self.batcher.backlog_s()
-        return Reply(pieces, about.revision, rate, backlog_s, about.backend, about.details)
+        batches = tuple(self._untold)
+        self._untold.clear()
+        return Reply(pieces, about.revision, rate, backlog_s, about.backend, about.details, batches)
 
     def cancel(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:
@@ -75,7 +88,7 @@ class EngineHost:
     async def calibrate(self, inputs: Sequence[Any]) -> None:
         """Run one full batch twice, so that the rate is known before the first request is admitted by it."""
         for _ in range(2):
-            await self._answer(Call("bulk", [Piece("calibration", inputs, {}, 60.0)]))
+            await self._answer(Call("bulk", [Piece("calibration", inputs, {}, 60.0)]), bounded=False)
 
     async def close(self) -> None:
         await self.batcher.close()
@@ -83,7 +96,17 @@ class EngineHost:
         self._compute.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, items: Sequence[Prepared]) -> Sequence[Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._compute, self._engine.run, items)
+        before = _padding(self._engine)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._compute, self._engine.run, items)
+        finally:
+            self._padding = _padding(self._engine) - before
+
+    def _computed(self, batch: BatchRun) -> None:
+        """The batcher's word on the batch that ``_run`` has just ended."""
+        batch = replace(batch, padding=self._padding)
+        self._untold.append(batch)
+        self._observe(batch)
 
     async def _answer(self, call: Call, *, bounded: bool = True) -> list[PieceReply]:
         """Read all pieces at once, because a hop to the tokeniser's thread costs more than reading a short text."""
@@ -162,6 +185,11 @@ class EngineHost:
             if len(inputs) == 1:
                 return [blame(error)]
         return [outcome for item in inputs for outcome in self._read([item], options)]
+
+
+def _padding(engine: Engine) -> int:
+    """What the engine has padded in all; 0 for one that does not pad, or cannot tell."""
+    return int(getattr(engine, "padding", 0))
 
 
 async def _gone(piece: Piece) -> PieceReply:

@@ -8,6 +8,7 @@ from deployments.autoscaling import BACKLOG_METRIC
 from deployments.batching import BatchPolicy
 from deployments.engines.base import Engine
 from deployments.host import EngineHost
+from deployments.telemetry import replica_observer
 from deployments.wire import Call, Reply
 
 logger = logging.getLogger("ray.serve.muster")
@@ -20,9 +21,9 @@ class HostedReplica:
 
     async def _serve(self, engine: Engine, policy: BatchPolicy, probe: Any, full_batch: Sequence[Any]) -> None:
         """Host a loaded, warm engine. ``probe``: an input that health checks predict; ``full_batch`` sets the rate."""
-        self._host = EngineHost(engine, policy, probe)
-        await self._host.calibrate(full_batch)
         about = engine.describe()
+        self._host = EngineHost(engine, policy, probe, replica_observer(about.model))
+        await self._host.calibrate(full_batch)
         logger.info("%s serves revision %s on %s.", about.model, about.revision, about.backend)
 
     async def answer(self, call: Call) -> Reply:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from deployments.call import Answer, CallContext, Timing
+from deployments.call import Answer, CallContext
+from deployments.timing import Timing
 from deployments.wire import Piece, PieceReply
 from model_store.errors import MusterError
 
@@ -58,12 +59,7 @@ class PendingRequest:
         for position, cut in reply.cut.items():
             self._cut[indices[position]] = cut
         self._revision, self._details = revision, details
-        ours, theirs = self._timing, reply.timing
-        self._timing = Timing(
-            max(ours.queue_ms, theirs.queue_ms),
-            max(ours.tokenize_ms, theirs.tokenize_ms),
-            max(ours.compute_ms, theirs.compute_ms),
-        )
+        self._timing = self._timing.longest(reply.timing)
         self._arrived(len(indices))
 
     def refuse(self, index: int, error: MusterError) -> None:

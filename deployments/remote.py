@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray import serve
@@ -15,11 +16,12 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.application_state import state_of
-from deployments.call import Answer, CallContext, ModelState
+from deployments.call import Answer, CallContext, Lane, ModelState
 from deployments.dispatch import Dispatcher
 from deployments.errors import ModelNotReady, Overloaded
 from deployments.generation import Delta, GenerationRequest
 from deployments.generation_line import GenerationLine
+from deployments.meter import Event
 from deployments.wire import Call, ReplicaDied, Reply
 from model_store.errors import MusterError
 
@@ -56,12 +58,12 @@ class HandleTransport:
         return reply
 
     async def generate(
-        self, request: GenerationRequest, remaining_s: float, request_id: str
+        self, request: GenerationRequest, remaining_s: float, request_id: str, lane: Lane
     ) -> AsyncGenerator[Delta, None]:
         if self._generate is None:
             await self._connect()
         assert self._generate is not None
-        deltas = self._generate.remote(request, remaining_s, request_id)
+        deltas = self._generate.remote(request, remaining_s, request_id, lane)
         try:
             async for delta in deltas:
                 yield delta
@@ -105,10 +107,18 @@ def _translated(error: Exception, application: str) -> Exception:
 
 
 class ServeFleet:
-    """All applications of this Serve instance, each behind its own dispatcher; implements ``call.Fleet``."""
+    """All applications of this Serve instance, each behind its own dispatcher; implements ``call.Fleet``.
 
-    def __init__(self, hints: Mapping[str, Callable[[Any], int]], default_hint: Callable[[Any], int]) -> None:
-        self._hints, self._default_hint = hints, default_hint
+    ``observe(application, event)``: told what replicas tell of their work.
+    """
+
+    def __init__(
+        self,
+        hints: Mapping[str, Callable[[Any], int]],
+        default_hint: Callable[[Any], int],
+        observe: Callable[[str, Event], None] = lambda application, event: None,
+    ) -> None:
+        self._hints, self._default_hint, self._observe = hints, default_hint, observe
         self._sender = uuid.uuid4().hex
         self._dispatchers: dict[str, Dispatcher] = {}
         self._transports: dict[str, HandleTransport] = {}
@@ -131,7 +141,8 @@ class ServeFleet:
     ) -> AsyncGenerator[Delta, None]:
         if application not in self._lines:
             self._dispatcher(application)
-            self._lines[application] = GenerationLine(application, self._transports[application])
+            observe = partial(self._observe, application)
+            self._lines[application] = GenerationLine(application, self._transports[application], observe=observe)
         await self._require_hope(application)
         async with contextlib.aclosing(self._lines[application].stream(request, context)) as deltas:
             async for delta in deltas:
@@ -152,7 +163,10 @@ class ServeFleet:
             self._dispatcher(application)
             try:
                 async with asyncio.timeout(REPLICA_S):
-                    backend = (await self._transports[application].send(Call("interactive", []))).backend
+                    reply = await self._transports[application].send(Call("interactive", []))
+                backend = reply.backend
+                for batch in reply.batches:
+                    self._observe(application, batch)
             except (TimeoutError, ReplicaDied, MusterError, RayError, RayServeException):
                 backend = None
             self._backends[application] = (time.monotonic(), backend)
@@ -183,5 +197,8 @@ class ServeFleet:
         if application not in self._dispatchers:
             hint = self._hints.get(application, self._default_hint)
             transport = self._transports[application] = HandleTransport(application)
-            self._dispatchers[application] = Dispatcher(application, transport, hint, sender=self._sender)
+            observe = partial(self._observe, application)
+            self._dispatchers[application] = Dispatcher(
+                application, transport, hint, sender=self._sender, observe=observe
+            )
         return self._dispatchers[application]

@@ -12,6 +12,7 @@ from typing import Any
 
 from deployments.autoscaling import BACKLOG_METRIC
 from deployments.batching import BatchPolicy
+from deployments.call import Lane
 from deployments.engines.base import Engine
 from deployments.engines.device import Device, choose_device
 from deployments.engines.encoders import load_encoder
@@ -23,6 +24,7 @@ from deployments.generator_host import GeneratorHost
 from deployments.hosted import HostedReplica
 from deployments.memory import require_room
 from deployments.settings import load_settings
+from deployments.telemetry import replica_observer
 from deployments.wire import Call, PieceReply, Reply
 from model_store.errors import GateClosed
 from model_store.gate import Precision
@@ -104,16 +106,16 @@ class GeneratorReplica:
     async def __init__(self, key: str) -> None:  # type: ignore[misc]  # Serve awaits it
         device = await asyncio.to_thread(choose_device, key, _gpu_share())
         generator = await asyncio.to_thread(_load_generator, key, device)
-        self._host = GeneratorHost(generator)
+        self._host = GeneratorHost(generator, observe=replica_observer(key))
         self._about = generator.describe()
         await self._host.check()
         logger.info("%s serves revision %s on %s.", key, self._about.revision, self._about.backend)
 
     async def generate(
-        self, request: GenerationRequest, remaining_s: float, request_id: str
+        self, request: GenerationRequest, remaining_s: float, request_id: str, lane: Lane
     ) -> AsyncGenerator[Delta, None]:
         """Stream one generation; a caller who cancels ends it."""
-        async with aclosing(self._host.generate(request, remaining_s)) as deltas:
+        async with aclosing(self._host.generate(request, remaining_s, lane)) as deltas:
             async for delta in deltas:
                 yield delta
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from deployments.call import Lane, Timing
+from deployments.call import Lane
+from deployments.timing import Timing
 from model_store.errors import MusterError
 
 
@@ -43,9 +44,22 @@ class PieceReply:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRun:
+    """One batch that an engine computed. ``items`` and ``cost`` are those of clients; ``padding``: what was computed beside
+    them, in tokens. A batch that failed as a whole is none; its items' own batches are."""
+
+    lane: Lane
+    items: int
+    cost: int
+    padding: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Answer to a call. ``rate``: cost units a second, full batches; ``backlog_s``: the replica's queue in seconds;
-    ``backend``: what the replica computes with; ``details``: what else the engine says of itself."""
+    ``backend``: what the replica computes with; ``details``: what else the engine says of itself. ``batches``: what the
+    replica has computed since its last reply to anybody: each batch is told once."""
 
     pieces: Sequence[PieceReply]
     revision: str
@@ -53,6 +67,7 @@ class Reply:
     backlog_s: float
     backend: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    batches: Sequence[BatchRun] = ()
 
 
 class ReplicaDied(Exception):

@@ -13,6 +13,7 @@ from deployments.cached_fleet import CachedFleet
 from deployments.remote import ServeFleet
 from deployments.shared_cache import SharedCache
 from deployments.state import State
+from deployments.telemetry import serve_instruments
 from model_store.catalogue import load_catalogue
 from model_store.errors import PlanRefused, UnknownModel
 from model_store.settings import load_settings as load_store_settings
@@ -23,7 +24,7 @@ from serve_app.api.names import Models
 from serve_app.api.services import Services
 from serve_app.auth import KeyRing
 from serve_app.errors import SettingsError
-from serve_app.metrics import GatewayMetrics
+from serve_app.metrics import MIRRORED, GatewayMetrics
 from serve_app.remote.fallback import remote_fallback
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
@@ -42,11 +43,11 @@ class Gateway:
         settings, store = load_settings(), load_store_settings()
         self._store_dir = store.store_dir
         replica = secrets.token_hex(3)
-        metrics = GatewayMetrics(replica)
+        metrics = GatewayMetrics(replica, serve_instruments(MIRRORED))
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
         state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
         fleet = CachedFleet(
-            ServeFleet({"skills": _row_hint}, _text_hint),
+            ServeFleet({"skills": _row_hint}, _text_hint, metrics.served),
             ResultCache(settings.cache_bytes, settings.cache_ttl_s),
             SharedCache(state, settings.cache_slots, settings.cache_ttl_s),
             state.salt,

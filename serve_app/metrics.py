@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,14 +18,22 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import Metric
 
+from deployments.call import Lane
 from deployments.errors import StateUnavailable
+from deployments.meter import SECONDS, Event, Family, Instruments, record
 from deployments.state import State
+from serve_app.registry_instruments import RegistryInstruments
 
 PUBLISH_EVERY_S = 2.0
 FOLD_AFTER_S = 24 * 3600.0
 RETIRED = "retired"
 _NAME = "gateway-metrics"
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+MIRRORED: Mapping[str, Family] = {
+    "muster_refusals": Family("counter", "Requests refused, by error code", ("lane", "code")),
+    "muster_items": Family("counter", "Items by where their answer came from", ("lane", "source")),
+    "muster_fallbacks": Family("counter", "Answers of a role's stand-in", ("lane", "role")),
+}
+"""What a gateway knows and no replica: shown by Serve's metrics too."""
 _SHARED = ("counter", "histogram")
 STREAMS_OPEN = "muster_streams_open"
 FRESH_S = 5 * PUBLISH_EVERY_S
@@ -35,9 +43,12 @@ Snapshot = dict[str, Any]
 
 
 class GatewayMetrics:
-    """What this gateway process has counted. Labels are templates, keys and codes: never a client's words."""
+    """What this gateway process has counted. Labels are templates, keys and codes: never a client's words.
 
-    def __init__(self, replica: str) -> None:
+    ``mirror``: takes ``MIRRORED`` as well.
+    """
+
+    def __init__(self, replica: str, mirror: Instruments | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.boot = f"{replica}-{secrets.token_hex(4)}"
         self.registry = registry = CollectorRegistry()
@@ -45,18 +56,24 @@ class GatewayMetrics:
             "muster_requests", "Requests answered", ["route", "method", "status"], registry=registry
         )
         self._seconds = Histogram(
-            "muster_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=registry
+            "muster_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=registry
         )
-        self._refusals = Counter("muster_refusals", "Requests refused, by error code", ["code"], registry=registry)
+        self._mirror, self._families = mirror, RegistryInstruments(registry)
+        self._refusals = Counter(
+            "muster_refusals", "Requests refused, by error code", ["application", "lane", "code"], registry=registry
+        )
         self._inferences = Counter(
             "muster_inferences", "Inferences, one for each input", ["application", "outcome"], registry=registry
         )
         self._cost = Counter("muster_inference_cost", "Tokens or rows computed", ["application"], registry=registry)
         self._items = Counter(
-            "muster_items", "Items by where their answer came from", ["application", "source"], registry=registry
+            "muster_items",
+            "Items by where their answer came from",
+            ["application", "lane", "source"],
+            registry=registry,
         )
         self._fallbacks = Counter(
-            "muster_fallbacks", "Answers of a role's stand-in", ["role", "model"], registry=registry
+            "muster_fallbacks", "Answers of a role's stand-in", ["role", "model", "lane"], registry=registry
         )
         self.streams_open = Gauge(STREAMS_OPEN, "Generations that somebody waits for", registry=registry)
         self._remote_calls = Counter(
@@ -74,9 +91,15 @@ class GatewayMetrics:
         self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def refused(self, code: str) -> None:
-        """Count a refusal."""
-        self._refusals.labels(code).inc()
+    def refused(self, application: str, lane: str, code: str) -> None:
+        """Count a refusal; ``application`` and ``lane`` are empty for one that came before any model was asked."""
+        self._refusals.labels(application, lane, code).inc()
+        if self._mirror:
+            self._mirror.count("muster_refusals", application, (lane, code), 1)
+
+    def served(self, application: str, event: Event) -> None:
+        """Count what a replica told of its work."""
+        record(event, application, self._families)
 
     def inferences(self, application: str, succeeded: int, failed: int, cost: int) -> None:
         """Count the inputs of one model call."""
@@ -85,14 +108,18 @@ class GatewayMetrics:
             self._inferences.labels(application, "error").inc(failed)
         self._cost.labels(application).inc(cost)
 
-    def items(self, application: str, source: str, count: int) -> None:
+    def items(self, application: str, lane: Lane, source: str, count: int) -> None:
         """Count items by source: memory, redis (the cache), joined (computed for another request), computed."""
         if count:
-            self._items.labels(application, source).inc(count)
+            self._items.labels(application, lane, source).inc(count)
+            if self._mirror:
+                self._mirror.count("muster_items", application, (lane, source), count)
 
-    def fallback(self, role: str, model: str) -> None:
+    def fallback(self, role: str, model: str, lane: str) -> None:
         """Count an answer that another model than the role's first choice gave."""
-        self._fallbacks.labels(role, model).inc()
+        self._fallbacks.labels(role, model, lane).inc()
+        if self._mirror:
+            self._mirror.count("muster_fallbacks", model, (lane, role), 1)
 
     def remote_call(self, model: str, outcome: str) -> None:
         """Count a call of the remote provider."""

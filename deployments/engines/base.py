@@ -36,7 +36,10 @@ class Prepared:
 
 
 class Engine(Protocol):
-    """A model that turns prepared items into results, in order."""
+    """A model that turns prepared items into results, in order.
+
+    One that pads has an attribute ``padding``: tokens computed beside those of its items since it was loaded.
+    """
 
     def load(self) -> None:
         """Read weights from the store. Raises ``TamperedModel``, ``ModelNotPulled``."""

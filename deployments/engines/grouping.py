@@ -30,6 +30,11 @@ def padded_batches(lengths: Sequence[int], budget: int, overhead: int = PASS_OVE
     return batches[::-1]
 
 
+def padding(lengths: Sequence[int]) -> int:
+    """Tokens that a padded batch of texts computes beside theirs."""
+    return max(lengths) * len(lengths) - sum(lengths)
+
+
 def packed_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Texts, longest first, in batches of at most ``budget`` tokens without padding."""
     batches: list[list[int]] = []

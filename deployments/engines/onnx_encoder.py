@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from deployments.cpu_gate import CpuGate
-from deployments.engines.grouping import padded_batches
+from deployments.engines.grouping import padded_batches, padding
 from deployments.engines.pooling import Floats
 from deployments.engines.text_encoder import TextEncoder
 from deployments.engines.tokens import Ids
@@ -56,6 +56,7 @@ class OnnxEncoder(TextEncoder):
         """One padded batch; the first window is the longest."""
         lengths = np.array([len(window) for window in windows])
         width = int(lengths[0])
+        self.padding += padding(lengths.tolist())
         mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
         ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
         ids[mask == 1] = np.concatenate(windows)

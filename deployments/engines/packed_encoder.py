@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deployments.cpu_gate import CpuGate
-from deployments.engines.grouping import packed_batches, padded_batches
+from deployments.engines.grouping import packed_batches, padded_batches, padding
 from deployments.engines.pooling import Floats
 from deployments.engines.text_encoder import TextEncoder
 from deployments.engines.tokens import Ids
@@ -100,6 +100,7 @@ class PackedEncoder(TextEncoder):
 
         lengths = np.array([len(window) for window in windows])
         width = int(lengths[0])
+        self.padding += padding(lengths.tolist())
         mask = np.arange(width) < lengths[:, None]
         ids = np.full(mask.shape, self.facts.pad_id, dtype=np.int64)
         ids[mask] = np.concatenate(windows)

@@ -25,6 +25,7 @@ class TextEncoder(ABC):
         self.facts: EncoderFacts
         self.task: TextTask
         self.head: Head | None = None
+        self.padding = 0
 
     def load(self) -> None:
         """Read tokenizer, head and weights. Raises ``ConversionFailed``, ``UnknownModule``."""

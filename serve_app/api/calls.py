@@ -10,6 +10,7 @@ from starlette.types import Receive
 
 from deployments.call import Answer
 from deployments.errors import Cancelled
+from deployments.timing import Timing
 from model_store.errors import MusterError
 from serve_app.api.exchange import exchange_of
 from serve_app.api.services import Services
@@ -21,7 +22,8 @@ async def call_model(
     services: Services, request: Request, application: str, inputs: Sequence[Any], options: Mapping[str, Any]
 ) -> Answer:
     """Run inputs on an application. Raises ``Cancelled`` when the client leaves before the answer."""
-    context = exchange_of(request).context(len(inputs))
+    exchange = exchange_of(request)
+    context, exchange.asked = exchange.context(len(inputs)), application
     try:
         answer = await while_connected(request.receive, services.fleet.call(application, inputs, options, context))
     except (Exception, asyncio.CancelledError):
@@ -70,18 +72,21 @@ def first_error(answer: Answer, param: str | None) -> MusterError | None:
     return error
 
 
-def timing_headers(answer: Answer) -> dict[str, str]:
+def timing_headers(timing: Timing, hits: int = 0) -> dict[str, str]:
     """Where the time went, milliseconds."""
-    timing = answer.timing
     return {
         "X-Queue-Ms": f"{timing.queue_ms:.2f}",
         "X-Tokenize-Ms": f"{timing.tokenize_ms:.2f}",
         "X-Compute-Ms": f"{timing.compute_ms:.2f}",
-        "X-Cache-Hits": str(answer.hits),
-        **({"X-Fallback": "true"} if answer.remote else {}),
+        "X-Cache-Hits": str(hits),
     }
+
+
+def answer_headers(answer: Answer) -> dict[str, str]:
+    """The same of an answer, and whether it came from elsewhere."""
+    return {**timing_headers(answer.timing, answer.hits), **({"X-Fallback": "true"} if answer.remote else {})}
 
 
 def model_headers(answer: Answer, model: str) -> dict[str, str]:
     """Who answered, for bodies whose shape has no place for it."""
-    return {"X-Model": model, "X-Model-Revision": answer.revision, "X-Fallback": "false", **timing_headers(answer)}
+    return {"X-Model": model, "X-Model-Revision": answer.revision, "X-Fallback": "false", **answer_headers(answer)}

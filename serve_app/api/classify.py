@@ -13,9 +13,10 @@ from deployments.errors import InvalidInput
 from deployments.label_sets import LABELS
 from serve_app.api.answers import LabelsAnswer
 from serve_app.api.bodies import read
-from serve_app.api.calls import timing_headers
+from serve_app.api.calls import answer_headers
 from serve_app.api.embeddings import check_texts
 from serve_app.api.errors import responses
+from serve_app.api.exchange import exchange_of
 from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task
 from serve_app.api.names import Model
 from serve_app.api.openapi import json_body
@@ -58,7 +59,7 @@ class LabelRoutes:
                 return await self._labelling.by_likeness(request, model, role, texts)
             raise wrong_task(model, "classify", model.task)
 
-        return _response(await by_role(self._services, asked.model, ask), asked.top_k)
+        return _response(await by_role(self._services, exchange_of(request), asked.model, ask), asked.top_k)
 
     async def zero_shot(self, request: Request) -> Response:
         """Labels that the request names, by entailment or, as a fallback, by likeness."""
@@ -78,7 +79,7 @@ class LabelRoutes:
                 return await self._labelling.by_given_likeness(request, model, texts, *wanted)
             raise wrong_task(model, "take labels", model.task)
 
-        return _response(await by_role(self._services, asked.model, ask), None)
+        return _response(await by_role(self._services, exchange_of(request), asked.model, ask), None)
 
     def _texts(self, given: str | list[str], truncate: str) -> Texts:
         texts = Texts([given] if isinstance(given, str) else given, truncate, isinstance(given, str))
@@ -97,7 +98,7 @@ def _response(answered: Answered[Labelled], top_k: int | None) -> Response:
         "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
         "truncated": found.truncated,
     }
-    return Response(orjson.dumps(body), headers=timing_headers(found.answer), media_type="application/json")
+    return Response(orjson.dumps(body), headers=answer_headers(found.answer), media_type="application/json")
 
 
 def _row(index: int, found: Labelled, top_k: int | None) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.generation import Delta, GenerationRequest
+from deployments.timing import Timing
 from serve_app.api.bodies import read
-from serve_app.api.calls import while_connected
+from serve_app.api.calls import timing_headers, while_connected
 from serve_app.api.completion_shapes import ChatShape, Chunks, Origin, Shape, TextShape, whole
 from serve_app.api.embeddings import check_length, check_text
 from serve_app.api.errors import responses
@@ -21,7 +22,7 @@ from serve_app.api.generated_answers import ChatAnswer, ChatChunk, CompletionAns
 from serve_app.api.generation_schemas import ChatRequest, CompletionRequest, Sampling
 from serve_app.api.generations import Generated, Generations
 from serve_app.api.labelling import wrong_task
-from serve_app.api.names import Model
+from serve_app.api.names import Model, application_of
 from serve_app.api.openapi import json_body, json_events
 from serve_app.api.roles import Answered, by_role
 from serve_app.api.services import Services
@@ -81,24 +82,28 @@ class Completions:
 
         async def complete(model: Model) -> Generated:
             surface.check(model)
+            exchange.asked = application_of(model)
             return await self._generations.complete(model, wanted, context, surface.param)
 
         async def begin(model: Model) -> tuple[Delta, AsyncGenerator[Delta, None]]:
             surface.check(model)
+            exchange.asked = application_of(model)
             return await self._generations.begin(model, wanted, context, surface.param)
 
         async def begun() -> Begun[Delta]:
-            answered = await by_role(self._services, asked.model, begin)
+            answered = await by_role(self._services, exchange, asked.model, begin)
             first, rest = answered.value
             origin = _origin(exchange.request_id, answered, first.revision)
-            return Begun(first, rest, Chunks(surface.shape, origin, usage=asked.include_usage), origin.headers())
+            headers = origin.headers() | timing_headers(first.timing or Timing())
+            return Begun(first, rest, Chunks(surface.shape, origin, usage=asked.include_usage), headers)
 
         if asked.stream:
             return EventStream(begun)
-        answered = await while_connected(request.receive, by_role(self._services, asked.model, complete))
+        answered = await while_connected(request.receive, by_role(self._services, exchange, asked.model, complete))
         origin = _origin(exchange.request_id, answered, answered.value.revision)
         body = whole(surface.shape, origin, answered.value)
-        return Response(body, headers=origin.headers(), media_type="application/json")
+        headers = origin.headers() | timing_headers(answered.value.timing)
+        return Response(body, headers=headers, media_type="application/json")
 
 
 def _origin(request_id: str, answered: Answered[Any], revision: str) -> Origin:

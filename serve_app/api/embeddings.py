@@ -16,7 +16,7 @@ from deployments.call import Answer
 from deployments.errors import ContextLengthExceeded, EngineFault, InvalidInput
 from serve_app.api.answers import EmbeddingAnswer
 from serve_app.api.bodies import read
-from serve_app.api.calls import first_error, timing_headers
+from serve_app.api.calls import answer_headers, first_error
 from serve_app.api.errors import responses
 from serve_app.api.fallback import ask_model
 from serve_app.api.names import Model, with_prefix
@@ -59,7 +59,7 @@ class Embeddings:
         if error := first_error(answer, "input" if isinstance(asked.input, str) else "input[{}]"):
             raise error
         body = await encode(answer, model.key, asked.encoding_format)
-        return Response(body, headers=timing_headers(answer), media_type="application/json")
+        return Response(body, headers=answer_headers(answer), media_type="application/json")
 
 
 def check_model(model: Model, asked: EmbeddingRequest) -> None:

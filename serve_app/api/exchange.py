@@ -32,7 +32,10 @@ _STEERING = frozenset(
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of a request before its body is read. ``deadline`` is this process's monotonic clock."""
+    """What is known of a request before its body is read. ``deadline`` is this process's monotonic clock.
+
+    ``asked`` and ``ran_in``: the application that was asked last, and the lane; empty until then.
+    """
 
     request_id: str
     started: float
@@ -40,10 +43,13 @@ class Exchange:
     lane: Lane | None = None
     tenant: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    asked: str = ""
+    ran_in: str = ""
 
     def context(self, items: int) -> CallContext:
         """The context of a model call with so many items; many items are bulk whatever the client says."""
         lane: Lane = "bulk" if items > INTERACTIVE_MAX_ITEMS else self.lane or "interactive"
+        self.ran_in = lane
         no_store = "no-store" in self.headers.get("cache-control", "").lower()
         return CallContext(self.request_id, self.tenant, lane, self.deadline, no_store)
 

@@ -9,6 +9,7 @@ from typing import Literal
 from deployments.call import CallContext
 from deployments.errors import EngineFault, InvalidInput, ModelNotReady
 from deployments.generation import Delta, GenerationRequest
+from deployments.timing import Timing
 from serve_app.api.fallback import resting
 from serve_app.api.names import Model, application_of
 from serve_app.api.roles import CANNOT_ANSWER, state_of
@@ -22,7 +23,7 @@ SETTINGS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole answer. ``cut``: {"tokens", "kept"} when the prompt was cut."""
+    """A whole answer. ``cut``: {"tokens", "kept"} when the prompt was cut. ``timing``: zeros when it came from elsewhere."""
 
     text: str
     finish: Literal["stop", "length"]
@@ -30,6 +31,7 @@ class Generated:
     completion_tokens: int
     cut: Mapping[str, int] | None
     revision: str
+    timing: Timing
 
 
 class Generations:
@@ -55,7 +57,8 @@ class Generations:
         assert last is not None
         assert last.finish is not None
         revision = last.revision or model.revision
-        return Generated("".join(texts), last.finish, last.prompt_tokens, last.completion_tokens, cut, revision)
+        text, timing = "".join(texts), last.timing or Timing()
+        return Generated(text, last.finish, last.prompt_tokens, last.completion_tokens, cut, revision, timing)
 
     async def _deltas(
         self, model: Model, wanted: GenerationRequest, context: CallContext, param: str

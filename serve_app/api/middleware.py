@@ -27,7 +27,8 @@ CLIENT_LEFT = 499
 JSON = frozenset({"application/json"})
 TENSORS = JSON | {"application/octet-stream", ""}
 """Tensors may come as bytes behind the JSON; their clients name that type, or none."""
-_REFUSALS = frozenset({413, 429, 503, 504})
+_NO_REFUSALS = frozenset({CLIENT_LEFT, 500})
+"""The client's own leaving, and our own defects, which are refused by nobody."""
 
 
 class Intake:
@@ -142,8 +143,8 @@ class Envelope:
     async def _fail(self, error: Exception, scope: Scope, exchange: Exchange, receive: Receive, reply: Reply) -> None:
         response = error_response(error, scope["path"], exchange.request_id)
         row = row_for(cause_of(error))
-        if row.status in _REFUSALS:
-            self._metrics.refused(row.code)
+        if row.status not in _NO_REFUSALS:
+            self._metrics.refused(exchange.asked, exchange.ran_in, row.code)
         if response.status_code == 500:
             _log.error("request %s failed: %s", exchange.request_id, describe_defect(error))
         if not reply.status:

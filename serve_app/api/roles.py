@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from deployments.call import ModelState
 from deployments.errors import EngineFault, ModelNotReady
+from serve_app.api.exchange import Exchange
 from serve_app.api.names import Model, application_of
 from serve_app.api.services import Services
 from serve_app.errors import RemoteFailed
@@ -30,7 +31,9 @@ class Answered(Generic[T]):
     fallback: bool
 
 
-async def by_role(services: Services, name: str, ask: Callable[[Model], Coroutine[Any, Any, T]]) -> Answered[T]:
+async def by_role(
+    services: Services, exchange: Exchange, name: str, ask: Callable[[Model], Coroutine[Any, Any, T]]
+) -> Answered[T]:
     """Ask the model of this name; for a role each model of its chain that is ready, until one answers.
 
     An exact name never falls back. Raises ``UnknownModel``, and what the last model raised.
@@ -46,16 +49,16 @@ async def by_role(services: Services, name: str, ask: Callable[[Model], Coroutin
             # A model with a remote counterpart is watched where that is asked.
             watched = services.remote is not None and services.remote.knows(model)
             value = await (ask(model) if watched else while_ready(services, model, ask(model)))
-            return _answered(services, name, value, model, first)
+            return _answered(services, exchange, name, value, model, first)
         except STANDS_IN:
             continue
     last = candidates[-1]
-    return _answered(services, name, await ask(last), last, first)
+    return _answered(services, exchange, name, await ask(last), last, first)
 
 
-def _answered(services: Services, role: str, value: T, model: Model, first: Model) -> Answered[T]:
+def _answered(services: Services, exchange: Exchange, role: str, value: T, model: Model, first: Model) -> Answered[T]:
     if model is not first:
-        services.metrics.fallback(role, model.key)
+        services.metrics.fallback(role, model.key, exchange.ran_in)
     return Answered(value, model, model is not first)
 
 

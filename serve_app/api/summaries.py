@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from functools import reduce
 
 import orjson
 from fastapi import FastAPI
@@ -12,8 +13,9 @@ from starlette.responses import Response
 from deployments.call import CallContext
 from deployments.errors import InvalidInput
 from deployments.generation import GenerationRequest
+from deployments.timing import Timing
 from serve_app.api.bodies import read
-from serve_app.api.calls import while_connected
+from serve_app.api.calls import timing_headers, while_connected
 from serve_app.api.completion_shapes import usage
 from serve_app.api.embeddings import check_texts
 from serve_app.api.errors import responses
@@ -22,7 +24,7 @@ from serve_app.api.generated_answers import SummariesAnswer
 from serve_app.api.generation_schemas import SummarizeRequest
 from serve_app.api.generations import Generated, Generations
 from serve_app.api.labelling import wrong_task
-from serve_app.api.names import Model
+from serve_app.api.names import Model, application_of
 from serve_app.api.openapi import json_body
 from serve_app.api.roles import Answered, by_role
 from serve_app.api.services import Services
@@ -59,15 +61,19 @@ class Summaries:
         single = isinstance(asked.input, str)
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
         check_texts(texts, self._services.settings.max_text_chars, single=single)
-        context = exchange_of(request).context(len(texts))
+        exchange = exchange_of(request)
+        context = exchange.context(len(texts))
 
         async def ask(model: Model) -> list[Generated]:
             _check(model, asked)
+            exchange.asked = application_of(model)
             wanted = [_wanted(model, text, asked) for text in texts]
             return await self._all(model, wanted, context, "input" if single else "input[{}]")
 
-        answered = await while_connected(request.receive, by_role(self._services, asked.model, ask))
-        return Response(_encoded(answered, asked.max_words), media_type="application/json")
+        answered = await while_connected(request.receive, by_role(self._services, exchange, asked.model, ask))
+        timing = reduce(Timing.longest, (made.timing for made in answered.value))
+        body = _encoded(answered, asked.max_words)
+        return Response(body, headers=timing_headers(timing), media_type="application/json")
 
     async def _all(
         self, model: Model, wanted: Sequence[GenerationRequest], context: CallContext, param: str

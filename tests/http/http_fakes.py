@@ -16,11 +16,12 @@ from types import SimpleNamespace
 import numpy as np
 import uvicorn
 
-from deployments.call import Answer, ModelState, Timing
+from deployments.call import Answer, ModelState
 from deployments.errors import InvalidInput
 from deployments.generation import Delta, GenerationRequest
 from deployments.skills.features import FeatureSet, vector_names
 from deployments.state import State
+from deployments.timing import Timing
 from model_store.catalogue import Limits
 from serve_app.access_log import AccessLog
 from serve_app.api.app import create_app
@@ -134,9 +135,9 @@ def spoken(request: GenerationRequest) -> list[Delta]:
     text = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
     words = text.split()[: request.max_tokens]
     finish = "stop" if len(words) == len(text.split()) else "length"
-    deltas = [Delta("", len(text), 0, revision="f" * 40)]
+    deltas = [Delta("", len(text), 0, revision="f" * 40, timing=Timing(1.0, 2.0, 3.0))]
     deltas += [Delta(word + " ", len(text), count, revision="f" * 40) for count, word in enumerate(words, 1)]
-    return [*deltas, Delta("", len(text), len(words), finish, revision="f" * 40)]
+    return [*deltas, Delta("", len(text), len(words), finish, revision="f" * 40, timing=Timing(1.0, 2.0, 30.0))]
 
 
 def skill_object(skill: str, row: FeatureSet) -> dict:

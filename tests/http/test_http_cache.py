@@ -36,8 +36,8 @@ async def test_hits_are_told_and_answers_stay_the_same(keeping):
     old, new = ([row["embedding"] for row in answer.json()["data"]] for answer in (first, again))
     assert (new[0], new[2]) == (old[1], old[0])
     page = (await keeping.get("/metrics")).text
-    assert 'muster_items_total{application="minilm",source="memory"} 2.0' in page
-    assert 'muster_items_total{application="minilm",source="computed"} 3.0' in page
+    assert 'muster_items_total{application="minilm",lane="interactive",source="memory"} 2.0' in page
+    assert 'muster_items_total{application="minilm",lane="interactive",source="computed"} 3.0' in page
 
 
 async def test_no_store_is_honoured(keeping):

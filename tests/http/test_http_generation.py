@@ -50,6 +50,11 @@ def events(answer):
     return [json.loads(each) for each in data]
 
 
+def timings(answer):
+    """The headers that say where the time went."""
+    return [answer.headers[name] for name in ("x-queue-ms", "x-tokenize-ms", "x-compute-ms", "x-cache-hits")]
+
+
 def text_of(chunks):
     return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
 
@@ -78,6 +83,7 @@ async def test_a_chats_answer(client):
     assert body["truncated"] == []
     headers = {name: answer.headers[name] for name in ("x-model", "x-model-revision", "x-fallback")}
     assert headers == {"x-model": "talker", "x-model-revision": REVISION, "x-fallback": "false"}
+    assert timings(answer) == ["1.00", "2.00", "30.00", "0"]
 
 
 async def test_a_completions_answer(client):
@@ -102,6 +108,7 @@ async def test_a_stream_says_the_same_in_chunks(client):
     assert answer.headers["x-fallback"] == "false"
     assert answer.headers["cache-control"] == "no-store"
     assert "x-request-id" in answer.headers
+    assert timings(answer) == ["1.00", "2.00", "3.00", "0"], "until the first delta"
     assert await gauge(client) == 0
 
 
@@ -468,7 +475,10 @@ async def test_a_role_falls_back_before_the_first_token(client, fleet, stream, f
     assert (answer.headers["x-model"], answer.headers["x-fallback"]) == ("murmur", "true")
     body = events(answer)[0] if stream else answer.json()
     assert body["model"] == "murmur"
-    assert 'muster_fallbacks_total{model="murmur",role="chat"} 1.0' in (await client.get("/metrics")).text
+    assert (
+        'muster_fallbacks_total{lane="interactive",model="murmur",role="chat"} 1.0'
+        in (await client.get("/metrics")).text
+    )
     assert (await chat(client, model="talker", stream=stream)).status_code in ((503, 500) if failure else (200,))
     assert (fleet.open, await gauge(client)) == (0, 0)
 

@@ -77,7 +77,9 @@ async def test_a_role_falls_back_to_likeness_and_says_so(client, fleet, broken):
     body = (await classify(client, "emotion", ["one", "two"])).json()
     assert (body["model"], body["fallback"], len(body["data"])) == ("minilm", True, 2)
     assert sorted(row["label"] for row in body["data"][0]["labels"]) == sorted(EMOTIONS)
-    assert 'muster_fallbacks_total{model="minilm",role="emotion"} 1.0' in (await client.get("/metrics")).text
+    assert (
+        'muster_fallbacks_total{lane="bulk",model="minilm",role="emotion"} 1.0' in (await client.get("/metrics")).text
+    )
     row = (await classify(client, "sentiment")).json()["data"][0]
     assert sorted(each["label"] for each in row["labels"]) == sorted(SENTIMENTS)
     assert -1 <= row["polarity"] <= 1

@@ -8,7 +8,11 @@ import pytest
 from http_fakes import FakeFleet, build_services
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.errors import Overloaded
+from deployments import meter
+from deployments.errors import InvalidInput, Overloaded
+from deployments.generation import Delta
+from deployments.timing import Steps, Timing
+from deployments.wire import BatchRun, PieceReply
 from serve_app import metrics
 from serve_app.metrics import GatewayMetrics, SharedMetrics, merge
 
@@ -44,7 +48,7 @@ async def test_one_gateway_counts(client, fleet):
     found = await samples(client)
     assert (inferences(found), inferences(found, "error")) == (6, 3)
     assert value(found, "muster_inference_cost_total", application="minilm") == 18
-    assert value(found, "muster_refusals_total", code="overloaded") == 1
+    assert value(found, "muster_refusals_total", application="minilm", lane="interactive", code="overloaded") == 1
     requests = dict(route="/v1/embeddings", method="POST")
     assert value(found, "muster_requests_total", status="200", **requests) == 2
     assert value(found, "muster_requests_total", status="429", **requests) == 1
@@ -174,3 +178,93 @@ async def test_labels_stay_few(open_client, method):
         found = await samples(client)
     routes = {dict(labels).get("route") for name, labels in found if name == "muster_requests_total"}
     assert routes <= {"unmatched", "/metrics"}
+
+
+def work(application="minilm", lane="interactive", items=3):
+    """What a call of one piece brings back: the batch, and the call."""
+    timing = Timing(10.0, 20.0, 30.0)
+    failed = PieceReply([None], [0], {0: Overloaded(1)})
+    return [
+        (application, BatchRun(lane, items, 10 * items, 7, 0.03)),
+        (application, meter.served(lane, [PieceReply([1] * items, [10] * items, timing=timing), failed])),
+    ]
+
+
+async def test_what_replicas_did_is_complete_whichever_gateway_answers(open_client, redis_server):
+    async with (
+        open_client(build_services(redis_url=redis_server.url)) as one,
+        open_client(build_services(redis_url=redis_server.url)) as two,
+    ):
+        for client, events in ((one, work() + work(lane="bulk", items=40)), (two, work() + work("skills"))):
+            for event in events:
+                client.services.metrics.served(*event)
+        await samples(one)
+        first, second = await samples(two), await samples(one)
+        for found in (first, second):
+            mine = dict(application="minilm", lane="interactive")
+            assert value(found, "muster_batch_items_sum", **mine) == 6
+            assert value(found, "muster_batch_items_count", **mine) == 2
+            assert value(found, "muster_batch_tokens_sum", **mine) == 60
+            assert value(found, "muster_padding_tokens_total", **mine) == 14
+            assert value(found, "muster_queue_seconds_sum", **mine) == pytest.approx(0.02)
+            assert value(found, "muster_queue_seconds_count", **mine) == 2
+            assert value(found, "muster_tokenize_seconds_sum", **mine) == pytest.approx(0.04)
+            assert value(found, "muster_compute_seconds_sum", **mine) == pytest.approx(0.06)
+            assert value(found, "muster_item_errors_total", code="overloaded", **mine) == 2
+            assert value(found, "muster_batch_items_sum", application="minilm", lane="bulk") == 40
+            assert value(found, "muster_batch_items_sum", application="skills", lane="interactive") == 3
+
+
+async def test_generated_tokens_and_steps_are_counted(open_client):
+    first = Delta("a", 5, 1, timing=Timing(100.0, 200.0, 300.0))
+    last = Delta("b", 5, 8, "stop", timing=Timing(100.0, 200.0, 900.0))
+    async with open_client(build_services()) as client:
+        client.services.metrics.served("talker", meter.GenerationServed("interactive", first, last))
+        client.services.metrics.served("talker", Steps(7, 20))
+        found = await samples(client)
+    mine = dict(application="talker", lane="interactive")
+    assert value(found, "muster_prompt_tokens_total", **mine) == 5
+    assert value(found, "muster_generated_tokens_total", **mine) == 8
+    assert value(found, "muster_first_token_seconds_sum", **mine) == pytest.approx(0.6)
+    assert value(found, "muster_compute_seconds_sum", **mine) == pytest.approx(0.9)
+    assert value(found, "muster_generation_steps_total", application="talker") == 7
+    assert value(found, "muster_generation_rows_total", application="talker") == 20
+
+
+class Mirror:
+    """Instruments that keep what they are given."""
+
+    def __init__(self):
+        self.counts = {}
+
+    def count(self, name, application, labels, by):
+        assert len(labels) == len(metrics.MIRRORED[name].labels)
+        key = (name, application, *labels)
+        self.counts[key] = self.counts.get(key, 0) + by
+
+
+def test_what_only_a_gateway_knows_goes_to_serves_metrics_too():
+    mirror = Mirror()
+    own = GatewayMetrics("a", mirror)
+    own.items("minilm", "bulk", "memory", 3)
+    own.items("minilm", "bulk", "redis", 0)
+    own.fallback("emotion", "minilm", "bulk")
+    own.refused("minilm", "interactive", "overloaded")
+    assert mirror.counts == {
+        ("muster_items", "minilm", "bulk", "memory"): 3,
+        ("muster_fallbacks", "minilm", "bulk", "emotion"): 1,
+        ("muster_refusals", "minilm", "interactive", "overloaded"): 1,
+    }
+
+
+async def test_refusals_name_the_model_and_the_lane_or_neither(client, fleet):
+    fleet.errors = {1: InvalidInput("no")}
+    await client.post("/v1/embeddings", json=EMBED, headers={"X-Lane": "bulk"})
+    await client.post("/v1/embeddings", json={"model": "words of a client", "input": "a"})
+    await client.get("/nowhere")
+    found = await samples(client)
+    refusals = {labels: count for (name, labels), count in found.items() if name == "muster_refusals_total"}
+    assert refusals == {
+        (("application", "minilm"), ("code", "invalid_value"), ("lane", "bulk")): 1,
+        (("application", ""), ("code", "model_not_found"), ("lane", "")): 1,
+    }

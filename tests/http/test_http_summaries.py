@@ -26,8 +26,11 @@ async def summarize(client, text="One. Two.", **body):
 
 
 async def test_a_summary_and_who_made_it(client, fleet):
-    body = (await summarize(client)).json()
+    answer = await summarize(client)
+    body = answer.json()
     assert body["data"] == [{"index": 0, "summary": "One. Two."}]
+    names = ("x-queue-ms", "x-tokenize-ms", "x-compute-ms", "x-cache-hits")
+    assert [answer.headers[name] for name in names] == ["1.00", "2.00", "30.00", "0"]
     assert (body["model"], body["revision"], body["fallback"]) == ("digest", "f" * 40, False)
     assert body["usage"] == {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     assert body["truncated"] == []

@@ -9,9 +9,10 @@ import pytest
 from deployments import cached_fleet
 from deployments.cache import OVERHEAD_BYTES, Kept, ResultCache
 from deployments.cached_fleet import CachedFleet
-from deployments.call import Answer, CallContext, Timing
+from deployments.call import Answer, CallContext
 from deployments.errors import DeadlineExceeded, InvalidInput, Overloaded, StateUnavailable
 from deployments.shared_cache import SharedCache
+from deployments.timing import Timing
 
 
 class Model:
@@ -81,7 +82,7 @@ def around(model, slots=None, capacity=1 << 20, places=1000, counts=None):
     async def salt(tenant):
         return tenant.encode() * 8
 
-    def count(application, kind, items):
+    def count(application, lane, kind, items):
         if counts is not None:
             counts[kind] = counts.get(kind, 0) + items
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import bytecodes, in_virtual_time, patient, settle
 
-from deployments.call import CallContext, Timing
+from deployments.call import CallContext
 from deployments.dispatch import Dispatcher, DispatchPolicy
 from deployments.errors import DeadlineExceeded, EngineFault, InvalidInput, ModelNotReady, Overloaded, PoisonousItem
 from deployments.pending import Line, PendingRequest, Slice
 from deployments.retry_budget import RetryBudget
+from deployments.timing import Timing
 from deployments.wire import PieceReply, ReplicaDied, Reply
 
 POISON, BAD, CUT = -1, -2, -3

@@ -20,8 +20,8 @@ class Transport:
     def __init__(self, *scripts):
         self.scripts, self.calls, self.closed = list(scripts), [], 0
 
-    async def generate(self, request, remaining_s, request_id):
-        self.calls.append((request, remaining_s, request_id))
+    async def generate(self, request, remaining_s, request_id, lane):
+        self.calls.append((request, remaining_s, request_id, lane))
         try:
             for step in self.scripts.pop(0):
                 if isinstance(step, Exception):
@@ -52,8 +52,8 @@ async def test_deltas_pass_through():
     transport = Transport([delta("a"), delta("b", "stop")])
     line = GenerationLine("toy", transport)
     assert await collect(line) == [delta("a"), delta("b", "stop")]
-    ((request, remaining, request_id),) = transport.calls
-    assert (request, request_id, line.running, transport.closed) == (REQUEST, "r", 0, 1)
+    ((request, remaining, request_id, lane),) = transport.calls
+    assert (request, request_id, lane, line.running, transport.closed) == (REQUEST, "r", "interactive", 0, 1)
     assert 59 < remaining <= 60
 
 

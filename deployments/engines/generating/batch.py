@@ -28,7 +28,10 @@ class Bounds:
 
 
 class Batch:
-    """``add`` may be called from any thread, all else from the compute thread."""
+    """``add`` may be called from any thread, all else from the compute thread.
+
+    ``steps``: those that made tokens for running generations; ``rows``: the generations of each, summed.
+    """
 
     def __init__(self, network: Network, bounds: Bounds) -> None:
         self._network, self._bounds = network, bounds
@@ -38,6 +41,7 @@ class Batch:
         self._long: Prefill | None = None
         self._long_turn = False
         self._joined = 0
+        self.steps = self.rows = 0
 
     def add(self, generation: Generation) -> None:
         with self._arrivals:
@@ -107,6 +111,8 @@ class Batch:
             chosen = self._line()
             members = self._that_fit(chosen)
             self._waiting = [each for each in self._waiting if each not in members]
+        for member in members:
+            member.begin()
         return Prefill(members) if members else self._long
 
     def _line(self) -> list[Generation]:
@@ -147,6 +153,8 @@ class Batch:
             return
         try:
             logits = self._network.decode([generation.out[-1] for generation in self._running])
+            self.steps += 1
+            self.rows += len(self._running)
             for generation, token in zip(self._running, self._chosen(self._running, logits), strict=True):
                 if token is not None:
                     generation.add(token)

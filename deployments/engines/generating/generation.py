@@ -1,5 +1,6 @@
 """One generation inside a replica: what was asked, what is there so far, and the text that nobody has fetched yet."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from model_store.errors import MusterError
 class Generation:
     """Written by the compute thread, step by step; ``take`` and ``cancelled`` belong to the event loop.
 
-    ``joined`` and ``passed`` are the batch's: when it got its row, and how often others went before it.
+    ``joined`` and ``passed`` are the batch's: when it got its row, and how often others went before it. ``begun_at`` and
+    ``ended_at`` are monotonic instants: when its prompt was first computed, and when its last token was there.
     """
 
     def __init__(
@@ -28,6 +30,8 @@ class Generation:
         self.error: MusterError | None = None
         self.cancelled = False
         self.joined = self.passed = 0
+        self.begun_at: float | None = None
+        self.ended_at: float | None = None
         self._ends, self._forced = rules.ends, rules.forces_end
         self._text = TextStream(tokenizer, request.stop)
         self._waiting: list[str] = []
@@ -43,6 +47,11 @@ class Generation:
         """Whether there is something to tell."""
         return bool(self._waiting) or self._finish is not None or self.error is not None
 
+    def begin(self) -> None:
+        """It has a place in the batch; having lost one and come back changes nothing."""
+        if self.begun_at is None:
+            self.begun_at = time.monotonic()
+
     def add(self, token: int) -> None:
         """The next token, as sampled."""
         self.out.append(token)
@@ -53,6 +62,7 @@ class Generation:
             self._waiting.append(self._text.finish())
             # An end that was forced because there is no more room is none.
             natural = ended and (len(self.out) < self.most or not self._forced)
+            self.ended_at = time.monotonic()
             self._finish = "stop" if natural or self._text.stopped else "length"
 
     def take(self, revision: str) -> Delta:
