@@ -9,8 +9,8 @@ items are opaque, costs are integers in the engine's own unit.
   item ages. Within a lane the oldest item always goes next, so nothing starves.
 - Deadlines and cancellation: items that nobody waits for any more leave the queue without being computed.
 - Bounded: a group that does not fit is refused at once with ``Overloaded``.
-- Coalescing: items with equal keys that are queued or running are computed once, and not again for their ``owner`` in the
-  second after (see ``recent``).
+- Coalescing: items with equal keys that are queued or running are computed once, and not again for their ``owner`` in
+  the two seconds after (see ``recent``).
 - Isolating: the items of a failed batch are run once more, each alone, so that only the poisonous one fails.
 """
 

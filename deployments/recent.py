@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-KEEP_S, MOST = 1.0, 4096
+KEEP_S, MOST = 2.0, 4096
 
 
 class RecentOutcomes:
