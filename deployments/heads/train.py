@@ -1,10 +1,11 @@
 """Trains light heads on GoEmotions: the base model stays as it is, its embeddings are computed once.
 
 The same embeddings, targets and seed give the same head on the same machine, bit for bit, however many cores it may use:
-one thread adds the sums, always in the same order. It is the faster way too: the layers are too small to be shared. Comments with several labels are soft
-targets. Rare labels count more, by their frequency to the power of ``-RARE``: without that, fear and disgust drown in
-neutral and joy, with more of it accuracy falls. All settings were chosen on a tenth of the training rows; the development
-rows are only ever measured.
+one thread adds the sums, always in the same order. It is the faster way too: the layers are too small to be shared.
+
+Comments with several labels are soft targets. Rare labels count more, by their frequency to the power of ``-RARE``: without
+that, fear and disgust drown in neutral and joy, with more of it accuracy falls. All settings were chosen on a tenth of the
+training rows; the development rows are only ever measured.
 """
 
 import hashlib
