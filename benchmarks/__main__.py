@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import eight_bit, peers, store
-from benchmarks.bare import as_in_replicas
-from benchmarks.checks import assessment, fairness, footprint, speed
+from benchmarks import eight_bit, generation, oversubscription, peers, store
+from benchmarks.bare import as_in_replicas, scratch_home
+from benchmarks.checks import assessment, cache, fairness, footprint, speed, streams
 from benchmarks.load import Connection, Outcome, closed_loop, embed_body
 from benchmarks.page import median, requirements, section, speed_table
-from benchmarks.prove import scratch_home
 from benchmarks.server import Server
 from benchmarks.texts import Texts
 from deployments.settings import cores, load_settings
@@ -50,8 +49,11 @@ def measure(rounds: int) -> list[str]:
         overhead = asyncio.run(path_overhead(server.port))
         students = assessment.measure(server.port, rounds=300, batches=30)
         fair = fairness.measure(server.port, seconds=15)
+        kept = cache.one_text(server.port, server.home)
         memory = footprint.memory(server)
+        written = streams.measure(server, drops=200)
         stop = footprint.stop(server)
+    crowded, whole_texts = oversubscription.measure(rounds), generation.measure()
     eight_bits = eight_bit.measure(rounds)
     return [
         _head(rounds),
@@ -60,6 +62,10 @@ def measure(rounds: int) -> list[str]:
         section("Overhead of the whole path, without the model", overhead),
         section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
         section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
+        section("A cached text, one client", kept.figures),
+        section("Three encoder replicas of two threads on two cores, bare engines", crowded.figures),
+        section("Generation: a GPT-2 of DialoGPT-small's size with random weights, in one process", whole_texts),
+        section("The same over HTTP with a small one, and 200 clients that leave in the middle", written.figures),
         section("8 bits against fp32, bare engines taking turns", eight_bits),
         section("Verifying the store, warm in the page cache", store.measure()),
         section("Start, memory, stop", {**start.figures, **memory.figures, "stop, s": stop.figures["seconds"]}),

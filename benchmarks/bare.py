@@ -1,10 +1,14 @@
 """The two things that serving is compared with, in this process: the bare engine, and SentenceTransformer.encode."""
 
 import os
+import shutil
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from deployments.settings import load_settings
@@ -20,6 +24,23 @@ def as_in_replicas() -> None:
     settings = {"GLIBC_TUNABLES": THROUGHPUT["GLIBC_TUNABLES"]}
     if not settings.items() <= os.environ.items():
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **settings})
+
+
+@contextmanager
+def scratch_home() -> Iterator[Path]:
+    """A data folder for measurements, with the models of the user's own and nothing else of it."""
+    mine = load_store_settings().store_dir
+    with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder:
+        if mine.is_dir():
+            shutil.copytree(mine, Path(folder) / "store")
+        before = os.environ.get("MUSTER_HOME")
+        os.environ["MUSTER_HOME"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            os.environ.pop("MUSTER_HOME")
+            if before is not None:
+                os.environ["MUSTER_HOME"] = before
 
 
 def stored_model() -> StoredModel:

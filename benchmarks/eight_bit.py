@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bare import KEY, as_in_replicas, rate, single_ms
-from benchmarks.prove import STSB, scratch_home
+from benchmarks.bare import KEY, as_in_replicas, rate, scratch_home, single_ms
+from benchmarks.prove import STSB
 from benchmarks.texts import Texts
 from deployments.engines.encoders import load_encoder
 from deployments.quantization import quantize

@@ -18,9 +18,9 @@ from benchmarks.checks.verdict import Verdict
 from benchmarks.classifiers import THREADS, made
 from benchmarks.load import Load, post_all
 from benchmarks.peer_servers import at_rest
-from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
 from benchmarks.texts import Texts
+from benchmarks.topology import deploy_topology
 from model_store.catalogue import add_model, load_catalogue
 from model_store.settings import load_settings
 from model_store.store import ModelStore

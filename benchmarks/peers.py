@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import peer_classifiers, peer_embeddings
-from benchmarks.bare import as_in_replicas
+from benchmarks.bare import as_in_replicas, scratch_home
 from benchmarks.checks.verdict import Verdict
 from benchmarks.page import requirements, section, speed_table
 from benchmarks.peer_environments import REQUIREMENTS, default_folder, read_pins
-from benchmarks.prove import scratch_home
 from benchmarks.server import Server
 
 EMBEDDINGS, CLASSIFIERS = "embeddings", "classifiers"

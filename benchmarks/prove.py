@@ -6,30 +6,41 @@ network but loopback exists. The exit code is 0 when every requirement holds.
 """
 
 import argparse
-import contextlib
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.bare import as_in_replicas
-from benchmarks.checks import assessment, chaos, counters, fairness, footprint, fuzz, hostile, quality, serve_cli, speed
+from benchmarks import oversubscription
+from benchmarks.bare import as_in_replicas, scratch_home
+from benchmarks.checks import (
+    assessment,
+    cache,
+    chaos,
+    counters,
+    fairness,
+    footprint,
+    fuzz,
+    hostile,
+    memory,
+    quality,
+    serve_cli,
+    speed,
+    streams,
+)
 from benchmarks.checks.verdict import Verdict
 from benchmarks.isolation import limit_memory, may_limit_memory, only_loopback
 from benchmarks.server import Server
-from model_store.settings import load_settings
-from serve_app.environment import serving_environment
+from benchmarks.topology import deploy
 
 MEMORY_LIMIT = 4 * 2**30
 STSB = next((path for path in (Path("../shared/data/stsb-en-dev.csv"),) if path.exists()), None)
-CHECKS = ("quality", "speed", "assessment", "fairness", "chaos", "hostile", "counters", "footprint", "serve_cli")
+CHECKS = (
+    *("quality", "speed", "assessment", "fairness", "chaos", "hostile", "counters", "cache", "memory", "streams"),
+    *("oversubscription", "footprint", "serve_cli"),
+)
 
 
 def main() -> None:
@@ -51,23 +62,6 @@ def main() -> None:
         report["ok"] = report["ok"] and report["isolated"]["ok"]
     print(json.dumps(report, indent=2))
     sys.exit(0 if report["ok"] else 1)
-
-
-@contextlib.contextmanager
-def scratch_home() -> Iterator[Path]:
-    """A data folder for measurements, with the models of the user's own and nothing else of it."""
-    mine = load_settings().store_dir
-    with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder:
-        if mine.is_dir():
-            shutil.copytree(mine, Path(folder) / "store")
-        before = os.environ.get("MUSTER_HOME")
-        os.environ["MUSTER_HOME"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            os.environ.pop("MUSTER_HOME")
-            if before is not None:
-                os.environ["MUSTER_HOME"] = before
 
 
 def run(only: list[str], *, short: bool, stsb: Path | None) -> Iterator[Verdict]:
@@ -97,6 +91,16 @@ def _checks(name: str, server: Server, short: bool, stsb: Path | None) -> list[C
         "chaos": [lambda: _kills(server, short), lambda: chaos.kill_redis(port, server.redis)],
         "hostile": [lambda: hostile.measure(port), lambda: fuzz.measure(server.url, 10 if short else 50)],
         "counters": [lambda: counters.measure(port)],
+        "cache": [
+            lambda: cache.one_text(port, server.home, 300 if short else 2000),
+            lambda: cache.equal_texts(port, 200 if short else 1000),
+        ],
+        "memory": [
+            lambda: memory.embeddings(server, 500 if short else 10_000),
+            lambda: memory.classification(server, 500 if short else 10_000),
+        ],
+        "streams": [lambda: streams.measure(server, *((60, 16, 10) if short else ()))],
+        "oversubscription": [lambda: oversubscription.measure(1 if short else 5)],
         "footprint": [],
         "serve_cli": [],
     }
@@ -113,44 +117,6 @@ def _kills(server: Server, short: bool) -> Verdict:
     verdict = chaos.kill_replicas(server.port, lambda: server.replicas(key), kills, requests)
     deploy(server, {})
     return verdict
-
-
-def deploy(server: Server, replicas: dict[str, int]) -> None:
-    """Run ``serve deploy`` with the checked-in topology, some applications at another minimum of replicas."""
-    topology = yaml.safe_load(Path("serve_config.yaml").read_text())
-    topology["http_options"]["port"] = server.port
-    for application in topology["applications"]:
-        if application["name"] in replicas:
-            scaling = application["deployments"][0]["autoscaling_config"]
-            count = replicas[application["name"]]
-            application["deployments"][0]["autoscaling_config"] = {
-                **scaling,
-                "min_replicas": count,
-                "initial_replicas": count,
-                "max_replicas": count,
-            }
-    deploy_topology(server, topology)
-    wait_for_replicas(server, replicas)
-
-
-def deploy_topology(server: Server, topology: dict[str, Any]) -> None:
-    """``serve deploy`` of a whole topology; returns when it was accepted."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(topology, file)
-        file.flush()
-        serve = str(Path(sys.executable).with_name("serve"))
-        command = [serve, "deploy", file.name, "--address", server.dashboard]
-        environment = {**os.environ, **serving_environment(server.home)}
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-
-
-def wait_for_replicas(server: Server, replicas: dict[str, int]) -> None:
-    """Wait until every application has at least the replicas that were asked for and is healthy."""
-    server.wait_for(
-        lambda states: all(
-            state["state"] == "ready" and state["replicas"] >= replicas.get(name, 1) for name, state in states.items()
-        )
-    )
 
 
 def _isolated(short: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -149,17 +149,21 @@ class Server:
 
     def pss_bytes(self) -> int:
         """Proportional set size of all processes: shared pages are counted once."""
-        return sum(pss for process in self.processes() if (pss := _pss(process.pid)) is not None)
+        return sum(_smaps(process.pid, "Pss:") or 0 for process in self.processes())
 
 
-def _pss(pid: int) -> int | None:
+def private_bytes(processes: Iterable[psutil.Process]) -> int:
+    """Memory that no other process shares, of all these together: what would be free if they ended."""
+    return sum(_smaps(process.pid, "Private_Clean:", "Private_Dirty:") or 0 for process in processes)
+
+
+def _smaps(pid: int, *names: str) -> int | None:
+    """The sum of these entries of the kernel's summary, bytes; None for a process that is gone."""
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return None
-    return None
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(names))
 
 
 def embeds(port: int) -> bool:

@@ -60,6 +60,7 @@ class Group:
     outcomes: list[Any]
     pending: int
     deadline: float
+    owner: str = ""
     queue_ms: float = 0.0
     compute_ms: float = 0.0
     entries: list[Entry] = field(default_factory=list)

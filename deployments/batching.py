@@ -9,7 +9,8 @@ items are opaque, costs are integers in the engine's own unit.
   item ages. Within a lane the oldest item always goes next, so nothing starves.
 - Deadlines and cancellation: items that nobody waits for any more leave the queue without being computed.
 - Bounded: a group that does not fit is refused at once with ``Overloaded``.
-- Coalescing: items with equal keys that are queued or running are computed once.
+- Coalescing: items with equal keys that are queued or running are computed once, and not again for their ``owner`` in
+  the two seconds after (see ``recent``).
 - Isolating: the items of a failed batch are run once more, each alone, so that only the poisonous one fails.
 """
 
@@ -23,6 +24,7 @@ from deployments.call import Lane
 from deployments.engines.base import Prepared
 from deployments.engines.cuda import ran_out_of_memory
 from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, OutOfMemory, Overloaded, PoisonousItem
+from deployments.recent import RecentOutcomes
 from deployments.wire import BatchRun
 from model_store.errors import MusterError
 
@@ -48,6 +50,7 @@ class Batcher:
         self._clock = clock
         self._lanes = FairLanes(policy, clock)
         self._in_flight: dict[bytes, Entry] = {}
+        self._recent = RecentOutcomes(clock)
         self._running: list[Entry] = []
         self._groups: dict[str, set[Group]] = {}
         self._rate: float | None = None
@@ -67,13 +70,15 @@ class Batcher:
         *,
         age_s: float = 0.0,
         bounded: bool = True,
+        owner: str = "",
     ) -> Group:
         """Queue items and wait until each has an outcome: a value, or the exception in its place.
 
         ``deadline`` is an instant of the batcher's clock; ``age_s``: how long the request has waited elsewhere, which
-        counts for its share and its reported queue time. Raises ``Overloaded`` when the queue has no room and
-        ``DeadlineExceeded`` when the deadline has passed already. The replica's own work is not ``bounded``: never
-        refused, and not counted. When the awaiting task is cancelled, its items leave the queue.
+        counts for its share and its reported queue time; ``owner``: whose work it is, empty for what must be computed
+        now. Raises ``Overloaded`` when the queue has no room and ``DeadlineExceeded`` when the deadline has passed
+        already. The replica's own work is not ``bounded``: never refused, and not counted. When the awaiting task is
+        cancelled, its items leave the queue.
         """
         if self._closed:
             raise EngineFault("The batcher is closed.")
@@ -82,12 +87,15 @@ class Batcher:
         if bounded:
             self._admit(sum(item.cost for item in items))
         loop = asyncio.get_running_loop()
-        group = Group(request_id, loop.create_future(), [None] * len(items), len(items), deadline)
+        group = Group(request_id, loop.create_future(), [None] * len(items), len(items), deadline, owner)
         if not items:
             return group
         self._groups.setdefault(request_id, set()).add(group)
         for index, item in enumerate(items):
-            self._enqueue(item, group, index, lane, age_s, counted=bounded)
+            if (outcome := self._recent.get(owner, item.key)) is not None:
+                group.settle(index, outcome)
+            else:
+                self._enqueue(item, group, index, lane, age_s, counted=bounded)
         self._ensure_loop()
         self._wake.set()
         timer = loop.call_later(max(0.0, deadline - self._clock()), self._abandon, group, DeadlineExceeded())
@@ -261,6 +269,8 @@ class Batcher:
         for group, indices in entry.waiters.items():
             group.queue_ms = max(group.queue_ms, (started - entry.enqueued) * 1e3)
             group.compute_ms = max(group.compute_ms, (now - started) * 1e3)
+            if not isinstance(outcome, MusterError):
+                self._recent.put(group.owner, entry.item.key, outcome)
             for index in indices:
                 group.settle(index, outcome)
         entry.waiters = {}

@@ -142,7 +142,7 @@ class EngineHost:
             items = [item for item in prepared if isinstance(item, Prepared)]
             deadline = started + piece.remaining_s
             group = await self.batcher.submit(
-                items, lane, deadline, piece.request_id, age_s=piece.age_s, bounded=bounded
+                items, lane, deadline, piece.request_id, age_s=piece.age_s, bounded=bounded, owner=piece.owner
             )
         except MusterError as error:
             return _refused(len(piece.inputs), error)

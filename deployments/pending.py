@@ -110,7 +110,8 @@ class Slice:
         """What travels."""
         request = self.request
         remaining = request.context.remaining()
-        return Piece(request.id, self.inputs(), request.options, remaining, request.allowed_s - remaining)
+        owner = "" if request.context.no_store else request.context.tenant
+        return Piece(request.id, self.inputs(), request.options, remaining, request.allowed_s - remaining, owner)
 
     def inputs(self) -> list[Any]:
         return [self.request.inputs[index] for index in self.indices]

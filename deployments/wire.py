@@ -12,13 +12,14 @@ from model_store.errors import MusterError
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Some inputs of one request. ``remaining_s``: seconds until its deadline when the call was sent; ``age_s``: seconds
-    since the request came."""
+    since the request came. ``owner``: the tenant, whom an outcome computed just now may serve again; empty: nobody."""
 
     request_id: str
     inputs: Sequence[Any]
     options: Mapping[str, Any]
     remaining_s: float
     age_s: float = 0.0
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
+from benchmarks.topology import deploy_topology
 from deployments.wire import Call, Piece
 from model_store import convert, prove
 from model_store.catalogue import HubSource, ModelSpec, load_catalogue

@@ -15,8 +15,8 @@ import transformers
 import yaml
 from sentence_transformers import SentenceTransformer
 
-from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
+from benchmarks.topology import deploy_topology
 from deployments.engines.encoders import load_encoder
 from deployments.quantization import quantize
 from deployments.settings import load_settings

@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
+from benchmarks.topology import deploy_topology
 from model_store.catalogue import load_catalogue
 from model_store.folder import install_folder
 from model_store.store import ModelStore

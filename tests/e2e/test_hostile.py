@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from benchmarks.checks.assessment import student_bodies
-from benchmarks.prove import deploy_topology
 from benchmarks.server import Server
+from benchmarks.topology import deploy_topology
 from deployments.skills.features import SCHEMA_HASH
 from model_store import canary, convert
 from model_store.catalogue import load_catalogue

@@ -13,9 +13,9 @@ import yaml
 
 from benchmarks.checks import chaos, footprint
 from benchmarks.load import embed_all
-from benchmarks.prove import deploy, wait_for_replicas
 from benchmarks.server import Server
 from benchmarks.texts import Texts
+from benchmarks.topology import deploy, wait_for_replicas
 from tests.e2e.test_api import holds
 
 KEY = "all-minilm-l6-v2"
