@@ -37,17 +37,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     as_in_replicas()
-    print(json.dumps(measure(options.rounds, options.layers, options.width), indent=1))
+    print(json.dumps(measure(options.rounds, options.layers, options.width, reference=True), indent=1))
 
 
-def measure(rounds: int = 1, layers: int = 12, width: int = 768) -> dict[str, Any]:
-    """All figures, of a generator in this process."""
+def measure(rounds: int = 1, layers: int = 12, width: int = 768, *, reference: bool = False) -> dict[str, Any]:
+    """Figures of a generator in this process; ``reference``: transformers' ``generate`` on the same prompts too."""
     with tempfile.TemporaryDirectory(prefix="muster-generation-") as folder:
         stored = build(Path(folder), layers, width)
         settings = load_settings().model_copy(update={"gate_dir": Path(folder) / "gate"})
         generator = Generator(stored, settings)
         generator.load()
-        return asyncio.run(_measure(generator, rounds))
+        return asyncio.run(_measure(generator, rounds, reference))
 
 
 def build(folder: Path, layers: int, width: int) -> StoredModel:
@@ -57,7 +57,7 @@ def build(folder: Path, layers: int, width: int) -> StoredModel:
     return StoredModel("gpt2", "gpt2", "0" * 40, folder, artefact)
 
 
-async def _measure(generator: Generator, turns: int) -> dict[str, Any]:
+async def _measure(generator: Generator, turns: int, compare: bool) -> dict[str, Any]:
     """Seconds of both ways, their ratio; milliseconds to the first token of short prompts, alone and beside a long one."""
     host = GeneratorHost(generator)
     requests = [request(8 + 3 * number, length, number) for number, length in enumerate(LENGTHS)]
@@ -67,7 +67,7 @@ async def _measure(generator: Generator, turns: int) -> dict[str, Any]:
         together = await seconds(asyncio.gather(*(collect(host, each) for each in requests)))
         one_by_one = await seconds(in_turn(host, requests))
         rounds.append((together, one_by_one))
-    reference = await asyncio.to_thread(generate_in_turn, generator, requests)
+    reference = await asyncio.to_thread(generate_in_turn, generator, requests) if compare else None
     alone = [await first_token(host, number) for number in range(SHORT_PROMPTS)]
     beside = await beside_long_prompts(host)
     await host.close()
@@ -75,7 +75,7 @@ async def _measure(generator: Generator, turns: int) -> dict[str, Any]:
     return {
         "16 together, s": round(statistics.median(each[0] for each in rounds), 2),
         "16 one after another, s": round(statistics.median(each[1] for each in rounds), 2),
-        "model.generate one after another, s": round(reference, 2),
+        **({} if reference is None else {"model.generate one after another, s": round(reference, 2)}),
         f"together / one after another, median and most (<= {SHARE})": [
             round(statistics.median(shares), 2),
             round(max(shares), 2),
