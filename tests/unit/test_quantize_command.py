@@ -96,7 +96,7 @@ def test_its_vectors_are_nearly_the_exact_ones(home, judged):
         ((KEY, "--texts", "texts.txt"), "is judged by --sts FILE"),
         ((KEY, "--sts", "pairs.csv", "--texts", "texts.txt"), "is judged by --sts FILE"),
         (("distilbert-sst-2", "--sts", "pairs.csv"), "is judged by --texts FILE"),
-        (("dialogpt-small", "--texts", "texts.txt"), "no 8-bit backend for generation"),
+        (("dialogpt-small", "--texts", "texts.txt"), "no int8 backend for generation"),
         ((KEY, "--sts", "missing.csv"), "missing.csv cannot be read"),
         ((KEY, "--sts", "texts.txt"), "texts.txt, line 1: it has 1 columns"),
         (("no-such-model", "--sts", "pairs.csv"), "no-such-model"),
