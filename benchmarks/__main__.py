@@ -106,7 +106,8 @@ def _head(rounds: int) -> str:
     now = datetime.now(UTC).date().isoformat()
     return f"""# Results
 
-Written by `make bench` on {now}: {processor()}, {cores()} cores, {memory_gib()} GiB, no GPU; Python
+Written by `make bench` on {now}: {processor()}, {cores()} cores, {memory_gib()} GiB, no GPU
+([RESULTS-GPU.md](RESULTS-GPU.md) has figures of one); Python
 {platform.python_version()}, {packages};
 {load_settings().threads} compute threads, token budget {load_settings().token_budget}.
 
