@@ -43,7 +43,7 @@ serve: install ## Start Muster on PORT (default 8000); Ctrl-C stops it
 	@exec $(BIN)/muster up $(if $(PORT),--port $(PORT))
 
 test: install-dev ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: install-dev ## Lint, format, types, import boundaries, topology
 	@$(BIN)/ruff check .
