@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        path = Path(item.fspath)
-        item.add_marker(pytest.mark.xdist_group("e2e" if "e2e" in path.parts else path.stem))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """As early as that: the processes read the groups before any ``pytest_collection_modifyitems`` of ours."""
+    path = Path(item.fspath)
+    item.add_marker(pytest.mark.xdist_group("e2e" if "e2e" in path.parts else path.stem))
