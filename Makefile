@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev serve test check fmt bench prove lock clean
+.PHONY: help install install-dev serve test test-e2e test-others check fmt bench prove lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,8 +42,12 @@ install-dev: $(VENV)/.installed-dev ## The same with the tools for tests and che
 serve: install ## Start Muster on PORT (default 8000); Ctrl-C stops it
 	@exec $(BIN)/muster up $(if $(PORT),--port $(PORT))
 
+# Side by side: the end-to-end tier mostly waits for replicas.
 test: install-dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-e2e test-others
+
+test-e2e test-others: install-dev
+	@$(BIN)/python -m pytest $(if $(filter test-e2e,$@),tests/e2e,--ignore=tests/e2e)
 
 check: install-dev ## Lint, format, types, import boundaries, topology
 	@$(BIN)/ruff check .
