@@ -32,9 +32,10 @@ def main() -> None:
     as_in_replicas()
     with scratch_home():
         page = measure(given.rounds)
+    RESULTS.write_text("\n".join(page))
     if given.peers:
         page += peers.pages(peers.measure(environments=given.environments))
-    RESULTS.write_text("\n".join(page))
+        RESULTS.write_text("\n".join(page))
     print(RESULTS.read_text())
 
 
