@@ -154,4 +154,3 @@ def _binned(part: Column, error: Column) -> list[tuple[float, float]]:
 
 def _share(holds: NDArray[np.bool_]) -> float:
     return round(float(holds.mean()), 4)
-

@@ -35,7 +35,8 @@ def markdown(evaluation: Evaluation) -> str:
     levels = list(next(iter(evaluation.skills.values())).reliability)
     return f"""# Evaluation of skill models {evaluation.version}
 
-{about.capitalize()}, judged on {on}: {evaluation.data["rows"]} (sha256 `{evaluation.data["sha256"][:16]}`), {evaluation.made_at}.
+{about.capitalize()}, judged on {on}: {evaluation.data["rows"]}
+(sha256 `{evaluation.data["sha256"][:16]}`), {evaluation.made_at}.
 
 ## Errors
 
@@ -55,7 +56,7 @@ Coverage by nominal level:
 
 | skill | {" | ".join(f"{float(level):.0%}" for level in levels)} |
 |---|{"---|" * len(levels)}
-{_lines(evaluation, lambda skill, report: f"| {skill} | " + " | ".join(f"{v:.3f}" for v in report.reliability.values()) + " |")}
+{_lines(evaluation, _covered)}
 
 ![Reliability of the intervals](reliability.svg)
 
@@ -151,7 +152,12 @@ def _lines(evaluation: Evaluation, line: Line) -> str:
 def _errors(skill: str, report: SkillReport) -> str:
     figures = " | ".join(f"{report.metrics[name]:.3f}" for name in ("mae", "rmse", "r2", "pearson", "spearman"))
     verdict = "; ".join(report.missed) or "met"
-    return f"| {skill} | {report.rows} | {figures} | {report.metrics['bias']:+.3f} | {report.baseline['mae']:.3f} | {verdict} |"
+    bias, mean = report.metrics["bias"], report.baseline["mae"]
+    return f"| {skill} | {report.rows} | {figures} | {bias:+.3f} | {mean:.3f} | {verdict} |"
+
+
+def _covered(skill: str, report: SkillReport) -> str:
+    return f"| {skill} | " + " | ".join(f"{share:.3f}" for share in report.reliability.values()) + " |"
 
 
 def _intervals(skill: str, report: SkillReport) -> str:

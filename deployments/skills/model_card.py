@@ -11,8 +11,8 @@ import yaml
 from deployments.skills.measures import QUALITY, shortfalls
 from model_store.skill_records import BundleRecord, SkillRecord
 
-SYNTHETIC = """**Synthetic models, not for decisions about people.** They were trained on generated students, because no rated data
-are public. They show that the pipeline works; their numbers say nothing about real children."""
+SYNTHETIC = """**Synthetic models, not for decisions about people.** They were trained on generated students, because no
+rated data are public. They show that the pipeline works; their numbers say nothing about real children."""
 RATED = """Trained on rated students. The figures below hold for students like those; they say nothing about others."""
 _CARD = """# Skill models {version}
 
@@ -172,7 +172,8 @@ def _metadata(record: BundleRecord) -> dict[str, Any]:
                         "task": {"type": "tabular-regression"},
                         "dataset": {"name": f"{kind} students", "type": record.training_data["sha256"][:16]},
                         "metrics": [
-                            {"type": name, "value": entry.metrics[name]} for name in ("mae", "r2", "spearman", "coverage")
+                            {"type": name, "value": entry.metrics[name]}
+                            for name in ("mae", "r2", "spearman", "coverage")
                         ],
                     }
                 ],

@@ -66,9 +66,7 @@ class Registry:
                 self._gate(held, record, measured)
             challenger = held.challenger if held.challenger != target else None
             past = (*held.past, held.champion)[-MOST_PAST:] if held.champion != target else held.past
-            return AliasRecord(
-                **target.model_dump(), generation=held.generation + 1, challenger=challenger, past=past
-            )
+            return AliasRecord(**target.model_dump(), generation=held.generation + 1, challenger=challenger, past=past)
 
         return await self._change("promote", version, move, forced=force, reason=reason)
 
@@ -88,7 +86,9 @@ class Registry:
         """Make the champion before this one the champion again. Raises as ``promote`` does."""
         held = await self.held()
         if held is None or not held.past:
-            raise PromotionRefused("There is no champion before this one; `muster skills ls` shows what can be promoted.")
+            raise PromotionRefused(
+                "There is no champion before this one; `muster skills ls` shows what can be promoted."
+            )
         before = held.past[-1]
 
         def move(current: AliasRecord | None, record: BundleRecord, target: AliasTarget) -> AliasRecord:
@@ -107,9 +107,7 @@ class Registry:
         except (NoSkillModels, TamperedSkills):
             return None
 
-    async def _change(
-        self, action: str, version: str | None, move: Callable[..., AliasRecord], **noted: Any
-    ) -> Change:
+    async def _change(self, action: str, version: str | None, move: Callable[..., AliasRecord], **noted: Any) -> Change:
         with alone(self.skills_dir):
             held = await self.held()
             before = _version(held, action)

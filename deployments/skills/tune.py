@@ -52,9 +52,7 @@ def tune(
     study |= {"outer_folds": OUTER, "inner_folds": INNER, "data_sha256": data.source["sha256"], "skills": {}}
     for skill in SKILLS:
         rated = data.rated(train, skill)
-        rows = _Rows(
-            skill, with_derived(data.base[rated], skill), data.targets[skill][rated], data.students[rated]
-        )
+        rows = _Rows(skill, with_derived(data.base[rated], skill), data.targets[skill][rated], data.students[rated])
         told = _nested(optuna, rows, trials, seed)
         chosen[skill], told["inner_mae"] = _search(optuna, rows, trials, seed)
         study["skills"][skill] = told

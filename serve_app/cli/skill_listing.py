@@ -27,7 +27,15 @@ def _version_row(folder: Path, version: str, alias: str) -> dict[str, Any]:
     try:
         record, _ = read_record(folder, version)
     except TamperedSkills as error:
-        return {"version": version, "alias": alias, "made": "", "data": error.reason, "rows": "", "mae": "", "parent": ""}
+        return {
+            "version": version,
+            "alias": alias,
+            "made": "",
+            "data": error.reason,
+            "rows": "",
+            "mae": "",
+            "parent": "",
+        }
     errors = [one.metrics["mae"] for one in record.skills.values()]
     return {
         "version": version,
@@ -69,7 +77,9 @@ def shadow_text(version: str, reports: Sequence[Mapping[str, Any]]) -> str:
         f"| {row['largest_difference']:.4f} | {row['other_band']} |"
         for row in rows
     ]
-    heading = "| skill | rows | mean difference | mean absolute | largest | in another band |\n|---|---|---|---|---|---|"
+    heading = (
+        "| skill | rows | mean difference | mean absolute | largest | in another band |\n|---|---|---|---|---|---|"
+    )
     return "\n".join(["\n## Shadowing the champion\n", heading, *lines, ""])
 
 

@@ -47,8 +47,8 @@ def train(
     They serve once they are promoted; where there is no champion yet, at once.
     """
     from deployments.settings import load_settings
-    from deployments.skills.hyperparameters import PRESETS, read_parameters
     from deployments.skills.features import SKILLS
+    from deployments.skills.hyperparameters import PRESETS, read_parameters
     from deployments.skills.train import train_skills
     from model_store.skills import has_current_champion, set_champion
 
