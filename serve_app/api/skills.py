@@ -21,7 +21,7 @@ from serve_app.api.openapi import json_body
 from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
 from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
-from serve_app.api.subjects import Subject, tell, tell_all, versions
+from serve_app.api.subjects import Subject, model_versions, tell, tell_all, versions
 from serve_app.errors import UnknownSkill, UnknownStudent
 
 APPLICATION = "skills"
@@ -127,7 +127,16 @@ class Skills:
         return answer.values[0], answer
 
     async def _call(self, request: Request, rows: Sequence[FeatureSet], skills: Sequence[str]) -> Answer:
-        return await call_model(self._services, request, APPLICATION, rows, {"skills": [*skills]})
+        """Ask for all rows. A promotion may fall between the parts of a large call: its rows are then asked again for one
+        of the versions, which replicas keep for a while after it served."""
+        options: dict[str, Any] = {"skills": [*skills]}
+        answer = await call_model(self._services, request, APPLICATION, rows, options)
+        if len(mixed := model_versions(answer)) > 1:
+            for version in mixed:
+                again = await call_model(self._services, request, APPLICATION, rows, {**options, "version": version})
+                if not again.errors.keys() - answer.errors.keys():
+                    return again
+        return answer
 
     async def _subjects(self, request: Request, asked: BatchRequest) -> list[Subject]:
         if asked.rows:

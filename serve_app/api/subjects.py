@@ -55,3 +55,9 @@ def tell(subject: Subject, value: Mapping[str, Any] | None, elapsed_ms: float) -
 def versions(assessments: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
     """The model version of each skill."""
     return {name: skill["model_version"] for skills in assessments for name, skill in skills.items()}
+
+
+def model_versions(answer: Answer) -> list[str]:
+    """The versions that an answer's rows were computed with, in order of first use; one, but for a promotion between."""
+    values = (value for value in answer.values if value is not None)
+    return list(dict.fromkeys(skill["model_version"] for value in values for skill in value.values()))
