@@ -26,6 +26,8 @@ SMALLEST_BAND = 200
 """Calibration rows below which a band has no offset of its own: coverage would vary by more than 2 points (1 sd)."""
 BANDS: tuple[tuple[int, str], ...] = ((2, "K-2"), (5, "3-5"), (8, "6-8"), (12, "9-12"))
 UNKNOWN_BAND = ""
+HALF_CREDIBLE = {"word_count": 50.0, "event_count": 20.0}
+"""The amount n of words or events at which n / (n + k), the credibility of a rate observed over it, is one half."""
 HIGHEST_GRADE = BANDS[-1][0]
 
 

@@ -77,7 +77,7 @@ Bias is estimate minus rating.
 
 def reliability_plot(evaluation: Evaluation) -> str:
     """Covered share against nominal level; the dashed line is where both are equal."""
-    series = {
+    series: dict[str, Points] = {
         skill: [(float(level), share) for level, share in report.reliability.items()]
         for skill, report in evaluation.skills.items()
     }
@@ -86,7 +86,7 @@ def reliability_plot(evaluation: Evaluation) -> str:
 
 def confidence_plot(evaluation: Evaluation, part: str) -> str:
     """Mean absolute error against one part of the confidence."""
-    series = {skill: report.parts[part] for skill, report in evaluation.skills.items()}
+    series: dict[str, Points] = {skill: report.parts[part] for skill, report in evaluation.skills.items()}
     return plot(f"Confidence: {part}", part, "mean absolute error", series, None, False)
 
 
