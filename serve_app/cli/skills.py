@@ -1,22 +1,27 @@
 """``muster skills``: train, judge and choose the models of the skill graph."""
 
-import asyncio
-from collections.abc import Coroutine
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from serve_app.cli.output import emit, say, table
 from serve_app.cli.serving import JSON
+from serve_app.cli.skill_access import (
+    champion_of,
+    folder_of,
+    loaded,
+    local_champion,
+    rated,
+    registry_of,
+    reports_of,
+    run,
+)
 
 if TYPE_CHECKING:
-    from deployments.skills.registry import Change, Registry
+    from deployments.skills.registry import Change
     from deployments.skills.train import TrainingReport
-    from deployments.skills.training_data import TrainingData
 
-T = TypeVar("T")
 app = typer.Typer(help="Skill models.", no_args_is_help=True, rich_markup_mode=None)
 FOLDER = Annotated[Path | None, typer.Option("--out", help="Folder of skill models [default: the store's].")]
 STORE = Annotated[Path | None, typer.Option("--models", help="Folder of skill models [default: the store's].")]
@@ -52,16 +57,16 @@ def train(
     from deployments.skills.train import train_skills
     from model_store.skills import has_current_champion, set_champion
 
-    folder = _folder(out)
+    folder = folder_of(out)
     if if_missing and has_current_champion(folder):
         return
     usual = PRESETS[preset or ("published" if data else "light")]
     chosen = {skill: usual for skill in SKILLS} | dict(read_parameters(params) if params else {})
-    registry = _registry(folder)
-    held = _run(registry.held())
+    registry = registry_of(folder)
+    held = run(registry.held())
     report = train_skills(
         folder,
-        data=_table(data),
+        data=rated(data),
         rows=rows,
         seed=seed,
         threads=load_settings().threads,
@@ -72,8 +77,8 @@ def train(
     if if_missing:
         # At a start, before there is a Redis: this node's file alone. What the fleet has promoted stays true.
         set_champion(folder, report.version)
-    elif promote or held is None or (held.version == _local(folder) and not has_current_champion(folder)):
-        _run(registry.promote(report.version, reason="trained"))
+    elif promote or held is None or (held.version == local_champion(folder) and not has_current_champion(folder)):
+        run(registry.promote(report.version, reason="trained"))
         promote = True
     _tell_training(report, serves=promote or if_missing, synthetic=data is None, json=json)
 
@@ -90,7 +95,7 @@ def evaluate(
     from deployments.skills.evaluate import evaluate as judge
     from deployments.skills.evaluation_report import write_report
 
-    evaluation = judge(_loaded(_folder(models), version), _table(data))
+    evaluation = judge(loaded(folder_of(models), version), rated(data))
     if out:
         for path in write_report(evaluation, out):
             say(f"wrote {path}")
@@ -125,7 +130,7 @@ def tune(
     from deployments.skills.training_data import synthetic_data
     from deployments.skills.tune import tune as search
 
-    found = search(_table(data) or synthetic_data(rows, seed), trials=trials, seed=seed, progress=say)
+    found = search(rated(data) or synthetic_data(rows, seed), trials=trials, seed=seed, progress=say)
     out.write_text(found.model_dump_json(indent=2), encoding="utf-8")
     say(f"wrote {out}; use it with `muster skills train --params {out}`")
 
@@ -143,19 +148,19 @@ def promote(
     json: JSON = False,
 ) -> None:
     """Prove a version and make it the champion; running replicas change over within a second or two."""
-    folder = _folder(models)
-    registry = _registry(folder)
+    folder = folder_of(models)
+    registry = registry_of(folder)
     if challenger:
-        _tell_change(_run(registry.challenge(version, reason=reason)), json)
+        _tell_change(run(registry.challenge(version, reason=reason)), json)
         return
     measured = None
-    if (rated := _table(data)) and (held := _run(registry.held())):
+    if (ratings := rated(data)) and (held := run(registry.held())):
         from deployments.skills.evaluate import evaluate as judge
         from deployments.skills.evaluate import metrics_of
 
-        before, after = (metrics_of(judge(_loaded(folder, each), rated)) for each in (held.version, version))
+        before, after = (metrics_of(judge(loaded(folder, each), ratings)) for each in (held.version, version))
         measured = (before, after)
-    _tell_change(_run(registry.promote(version, force=force, reason=reason, measured=measured)), json)
+    _tell_change(run(registry.promote(version, force=force, reason=reason, measured=measured)), json)
 
 
 @app.command()
@@ -166,9 +171,9 @@ def rollback(
     json: JSON = False,
 ) -> None:
     """Make the champion before this one the champion again."""
-    registry = _registry(_folder(models))
+    registry = registry_of(folder_of(models))
     change = registry.challenge(None, reason=reason) if challenger else registry.roll_back(reason=reason)
-    _tell_change(_run(change), json)
+    _tell_change(run(change), json)
 
 
 @app.command()
@@ -180,16 +185,16 @@ def ls(
     """List the versions here, which one serves and which one shadows it, and what the replicas say."""
     from serve_app.cli.skill_listing import history_rows, replica_rows, shadow_rows, version_rows
 
-    folder = _folder(models)
+    folder = folder_of(models)
     if history:
         entries = history_rows(folder)
         emit(entries) if json else table(
             ("at", "by", "action", "outcome", "from", "to", "why"), [[*row.values()] for row in entries]
         )
         return
-    registry = _registry(folder)
-    rows = version_rows(folder, _run(registry.held()))
-    reports = _run(registry.aliases.reports())
+    registry = registry_of(folder)
+    rows = version_rows(folder, run(registry.held()))
+    reports = reports_of(registry)
     replicas, shadow = replica_rows(reports), shadow_rows(reports)
     if json:
         emit({"versions": rows, "replicas": replicas, "shadow": shadow})
@@ -208,80 +213,11 @@ def card(version: VERSION = None, models: STORE = None) -> None:
     from model_store.skills import prove
     from serve_app.cli.skill_listing import shadow_text
 
-    folder = _folder(models)
-    registry = _registry(folder)
-    record, _ = prove(folder, version or _champion(registry))
+    folder = folder_of(models)
+    registry = registry_of(folder)
+    record, _ = prove(folder, version or champion_of(registry))
     print((folder / record.version / CARD).read_text(encoding="utf-8"))
-    print(shadow_text(record.version, _run(registry.aliases.reports())), end="")
-
-
-def _folder(given: Path | None) -> Path:
-    from model_store.settings import load_settings
-
-    return given or load_settings().skills_dir
-
-
-def _registry(folder: Path) -> "Registry":
-    """The aliases of this folder; those of the fleet when it is the store's."""
-    import getpass
-
-    from deployments.settings import load_settings as load_deployment_settings
-    from deployments.skills.alias_store import AliasStore
-    from deployments.skills.registry import Registry
-    from model_store.settings import load_settings
-    from serve_app.environment import runtime_path
-
-    store, url = load_settings(), load_deployment_settings().redis_url
-    socket = runtime_path(store.home) / "redis.sock"
-    redis = url.get_secret_value() if url else (f"unix://{socket}" if socket.exists() else None)
-    return Registry(folder, AliasStore(folder, redis if folder == store.skills_dir else None), getpass.getuser())
-
-
-@cache
-def _runner() -> asyncio.Runner:
-    """One loop for the whole command: a connection to Redis belongs to the loop that made it."""
-    return asyncio.Runner()
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return _runner().run(work)
-
-
-def _local(folder: Path) -> str | None:
-    """The version that this node's alias file names."""
-    from model_store.skill_aliases import read_alias
-    from model_store.skill_records import NoSkillModels, TamperedSkills
-
-    try:
-        return read_alias(folder).version
-    except (NoSkillModels, TamperedSkills):
-        return None
-
-
-def _champion(registry: "Registry") -> str:
-    from model_store.skill_records import NoSkillModels
-
-    held = _run(registry.held())
-    if held is None:
-        raise NoSkillModels("skills")
-    return held.version
-
-
-def _loaded(folder: Path, version: str | None) -> Any:
-    """A version's models, proved."""
-    from deployments.engines.boosting import NUM_FEATURE
-    from deployments.skills.features import SCHEMA_HASH
-    from deployments.skills.loaded import LoadedBundle
-    from model_store.skills import open_bundle, prove
-
-    _, target = prove(folder, version or _champion(_registry(folder)))
-    return LoadedBundle(open_bundle(folder, target, schema_hash=SCHEMA_HASH, num_feature=NUM_FEATURE))
-
-
-def _table(data: Path | None) -> "TrainingData | None":
-    from deployments.skills.training_table import read_table
-
-    return read_table(data) if data else None
+    print(shadow_text(record.version, reports_of(registry)), end="")
 
 
 def _tell_training(report: "TrainingReport", *, serves: bool, synthetic: bool, json: bool) -> None:

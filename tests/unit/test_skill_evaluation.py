@@ -13,7 +13,7 @@ from scipy import stats
 from trained_skills import engine, report
 
 from deployments.errors import UnusableData
-from deployments.skills.evaluate import evaluate
+from deployments.skills.evaluate import evaluate, held_out
 from deployments.skills.evaluation_report import write_report
 from deployments.skills.features import SCHEMA_HASH, SKILLS
 from deployments.skills.hyperparameters import PRESETS, read_parameters
@@ -84,6 +84,11 @@ def test_another_file_is_judged_whole():
     assert found.data["rows"] == "other data than it was trained on"
     assert found.skills["empathy"].rows == 1500
     assert found.skills["empathy"].metrics["coverage"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_rated_models_are_judged_by_a_file_only():
+    with pytest.raises(UnusableData, match="--data"):
+        held_out(engine().record.model_copy(update={"synthetic_model": False}), None)
 
 
 def test_the_data_it_was_trained_on_are_split_again():

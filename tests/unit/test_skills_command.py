@@ -30,7 +30,7 @@ def muster(*arguments):
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def test_promote_list_and_roll_back(folder):
