@@ -11,7 +11,7 @@ whose rows went to several replicas or several batches.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,9 @@ class BoostingEngine:
         for (_, skill, indices), found in zip(calls, answers, strict=True):
             for index, prediction in zip(indices, found, strict=True):
                 results[index][skill] = prediction
-        self.watch(rows, results)
+        # Whoever watches must not fail those who are watched.
+        with suppress(Exception):
+            self.watch(rows, results)
         return results
 
     def describe(self) -> Description:

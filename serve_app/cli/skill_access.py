@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,13 +36,21 @@ def registry_of(folder: Path) -> "Registry":
     from serve_app.environment import runtime_path
 
     store, url = load_settings(), load_deployment_settings().redis_url
-    socket = runtime_path(store.home) / "redis.sock"
-    redis = url.get_secret_value() if url else (f"unix://{socket}" if socket.exists() else None)
+    path = runtime_path(store.home) / "redis.sock"
+    redis = url.get_secret_value() if url else (f"unix://{path}" if _answers(path) else None)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = f"user {os.getuid()}"
     return Registry(folder, AliasStore(folder, redis if folder == store.skills_dir else None), user)
+
+
+def _answers(path: Path) -> bool:
+    """Whether the embedded Redis is up; what a killed one leaves is a file that nobody answers."""
+    with socket.socket(socket.AF_UNIX) as link, suppress(OSError):
+        link.connect(str(path))
+        return True
+    return False
 
 
 def reports_of(registry: "Registry") -> list[dict[str, Any]]:
