@@ -17,11 +17,12 @@ from serve_app.api.bodies import read
 from serve_app.api.calls import call_model, first_error, model_headers
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
+from serve_app.api.one_version import of_one_version
 from serve_app.api.openapi import json_body
 from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
 from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
-from serve_app.api.subjects import Subject, model_versions, tell, tell_all, versions
+from serve_app.api.subjects import Subject, tell, tell_all, versions
 from serve_app.errors import UnknownSkill, UnknownStudent
 
 APPLICATION = "skills"
@@ -127,16 +128,10 @@ class Skills:
         return answer.values[0], answer
 
     async def _call(self, request: Request, rows: Sequence[FeatureSet], skills: Sequence[str]) -> Answer:
-        """Ask for all rows. A promotion may fall between the parts of a large call: its rows are then asked again for one
-        of the versions, which replicas keep for a while after it served."""
-        options: dict[str, Any] = {"skills": [*skills]}
-        answer = await call_model(self._services, request, APPLICATION, rows, options)
-        if len(mixed := model_versions(answer)) > 1:
-            for version in mixed:
-                again = await call_model(self._services, request, APPLICATION, rows, {**options, "version": version})
-                if not again.errors.keys() - answer.errors.keys():
-                    return again
-        return answer
+        options = {"skills": [*skills]}
+        return await of_one_version(
+            lambda more: call_model(self._services, request, APPLICATION, rows, {**options, **more})
+        )
 
     async def _subjects(self, request: Request, asked: BatchRequest) -> list[Subject]:
         if asked.rows:

@@ -143,7 +143,7 @@ def test_ten_promotions_and_five_broken_ones_under_load(server: Server, home: Pa
     assert (told.returncode, "resilience.upper.ubj: its sha256" in told.stderr) == (4, True)
     assert clients.failures == []
     assert clients.versions == {first, "second"}
-    assert min(clients.answers.values()) > 20
+    assert min(clients.answers.values()) > 5
     assert ["resilience.upper.ubj" in reason for reason in refused] == [True, False, True, False, True]
     assert ["a canary prediction moved" in reason for reason in refused] == [False, True, False, True, False]
     assert skill_models(server)["status"] == "healthy"

@@ -40,7 +40,8 @@ class Promoted:
         answer = await self.fleet.call(application, inputs, plain, context)
         wanted = options.get("version")
         mixed = ["old", "new"] * len(inputs)
-        versions = mixed if wanted is None else [wanted if wanted in self.held else "new"] * len(inputs)
+        # Where a version is not held, the assessment goes on without a model.
+        versions = mixed if wanted is None else [wanted if wanted in self.held else "none"] * len(inputs)
         values = [
             {skill: {**held, "model_version": version} for skill, held in value.items()}
             for value, version in zip(answer.values, versions, strict=False)
@@ -55,6 +56,14 @@ async def test_a_batch_that_a_promotion_fell_into_is_asked_again_for_one_version
     assert promoted.asked == [None, "old"]
     found = {skill["model_version"] for result in body["results"] for skill in result["skills"]}
     assert found == set(body["model_versions"].values()) == {"old"}
+
+
+async def test_a_version_that_a_replica_no_longer_holds_is_not_insisted_on(fleet, open_client):
+    promoted = Promoted(fleet, {"new"})
+    async with open_client(build_services(promoted)) as client:
+        body = (await client.post("/api/v1/infer/batch", json=ROWS)).json()
+    assert promoted.asked == [None, "old", "new"]
+    assert {skill["model_version"] for result in body["results"] for skill in result["skills"]} == {"new"}
 
 
 async def test_a_grade_goes_to_the_models_and_is_stored(stored, fleet):
