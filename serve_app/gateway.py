@@ -12,6 +12,7 @@ from deployments.cache import ResultCache
 from deployments.cached_fleet import CachedFleet
 from deployments.remote import ServeFleet
 from deployments.shared_cache import SharedCache
+from deployments.skills.alias_store import AliasStore
 from deployments.state import State
 from deployments.telemetry import serve_instruments
 from model_store.catalogue import load_catalogue
@@ -28,6 +29,7 @@ from serve_app.metrics import MIRRORED, GatewayMetrics
 from serve_app.remote.fallback import remote_fallback
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
+from serve_app.skill_replicas import SkillReplicas
 from serve_app.stored_gates import StoredGates
 
 logger = logging.getLogger("ray.serve.muster")
@@ -64,6 +66,7 @@ class Gateway:
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
             gate=StoredGates(ModelStore(store.store_dir)),
             remote=remote_fallback(settings, catalogue, metrics.remote_call),
+            skill_replicas=SkillReplicas(AliasStore(store.skills_dir, url)),
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

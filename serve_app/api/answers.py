@@ -128,6 +128,7 @@ class StoredFeatures(BaseModel):
     student_id: str
     linguistic: dict[str, float]
     behavioral: dict[str, float]
+    grade: int | None = None
     completeness: float
     updated_at: datetime
 

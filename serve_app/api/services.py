@@ -1,6 +1,6 @@
 """What the HTTP layer is given: everything it needs, nothing it makes itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,13 @@ from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics, SharedMetrics
 from serve_app.remote.fallback import RemoteFallback
 from serve_app.settings import Settings
+from serve_app.skill_replicas import Reports, nobody
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """The application's dependencies. ``gate``: what was measured of a model in fewer bits, by key and the
-    backend that serves it; None where nothing was."""
+    backend that serves it; None where nothing was. ``skill_replicas``: what the skill models' replicas report."""
 
     fleet: Fleet
     catalogue: Models
@@ -28,6 +29,7 @@ class Services:
     access_log: AccessLog
     gate: Callable[[str, str | None], Mapping[str, Any] | None] = lambda key, backend: None
     remote: RemoteFallback | None = None
+    skill_replicas: Callable[[], Awaitable[Reports]] = nobody
     shared_metrics: SharedMetrics = field(init=False)
 
     def __post_init__(self) -> None:

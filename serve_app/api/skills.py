@@ -17,6 +17,7 @@ from serve_app.api.bodies import read
 from serve_app.api.calls import call_model, first_error, model_headers
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
+from serve_app.api.one_version import of_one_version
 from serve_app.api.openapi import json_body
 from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
@@ -127,7 +128,10 @@ class Skills:
         return answer.values[0], answer
 
     async def _call(self, request: Request, rows: Sequence[FeatureSet], skills: Sequence[str]) -> Answer:
-        return await call_model(self._services, request, APPLICATION, rows, {"skills": [*skills]})
+        options = {"skills": [*skills]}
+        return await of_one_version(
+            lambda more: call_model(self._services, request, APPLICATION, rows, {**options, **more})
+        )
 
     async def _subjects(self, request: Request, asked: BatchRequest) -> list[Subject]:
         if asked.rows:

@@ -10,6 +10,9 @@ from model_store.errors import MusterError
 from serve_app.api.errors import error_body, row_for
 from serve_app.errors import UnknownStudent
 
+NO_MODEL = "none"
+"""The model version of a skill that no model took part in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -55,3 +58,14 @@ def tell(subject: Subject, value: Mapping[str, Any] | None, elapsed_ms: float) -
 def versions(assessments: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
     """The model version of each skill."""
     return {name: skill["model_version"] for skills in assessments for name, skill in skills.items()}
+
+
+def versions_of(value: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The model versions in one student's skills; a skill that no model took part in has none."""
+    return [skill["model_version"] for skill in value.values() if skill["model_version"] != NO_MODEL]
+
+
+def model_versions(answer: Answer) -> list[str]:
+    """The versions that an answer's rows were computed with, in order of first use; one, but for a promotion between."""
+    values = (value for value in answer.values if value is not None)
+    return list(dict.fromkeys(version for value in values for version in versions_of(value)))
