@@ -1,0 +1,182 @@
+"""What was observed of students: their game events, and the features made of events and transcripts.
+
+A batch of events is stored by one transaction, all of it or nothing; an event id that is there already changes nothing,
+whoever brings it, and whenever. Features are merged one group at a time and only onto the value that was read, so that
+neither group, nor a newer event, is lost to a slower writer. A batch that is sent again after a fault makes up for what
+the fault prevented.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import WatchError
+
+from deployments.call import CallContext
+from deployments.errors import StateUnavailable
+from deployments.skills.behavior import DAY_S, MAX_EVENTS, aggregate
+from deployments.skills.events import Event, unpacked
+from deployments.skills.features import Group
+from deployments.state import EVENT_KEYS, State
+
+AGGREGATOR_VERSION = "1"
+"""Raised with every change of how a behavioural feature is computed."""
+_ATTEMPTS = 8
+_AT_ONCE = 8
+_ADD = """
+local fresh = {}
+for i = 4, #ARGV, 3 do
+  local is_new = redis.call('ZADD', KEYS[2], 'NX', ARGV[i + 1], ARGV[i])
+  if is_new == 1 then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2]) end
+  fresh[#fresh + 1] = is_new
+end
+local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[1])
+local over = redis.call('ZCARD', KEYS[2]) - #gone - tonumber(ARGV[2])
+if over > 0 then gone = redis.call('ZRANGE', KEYS[2], 0, #gone + over - 1) end
+for i = 1, #gone, 1000 do
+  local some = {unpack(gone, i, math.min(i + 999, #gone))}
+  redis.call('ZREM', KEYS[2], unpack(some))
+  redis.call('HDEL', KEYS[1], unpack(some))
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return fresh
+"""
+"""Stores what is new of one student's events, drops what is too old or too much; 1 for each that was new, else 0."""
+Held = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a student's events, by their ids: kept, there before, or older than anything that is kept."""
+
+    accepted: Sequence[Event]
+    duplicates: Sequence[Event]
+    expired: Sequence[Event]
+
+
+class Observations:
+    """Stored events and the features made of them. ``days``: how long events are kept."""
+
+    def __init__(self, state: State, days: int) -> None:
+        self._state, self.days = state, days
+
+    async def add(
+        self, context: CallContext, events: Mapping[str, Mapping[str, Event]], now: float
+    ) -> dict[str, Stored]:
+        """Store events by student and id, all or none. Raises ``StateUnavailable``."""
+        oldest = now - self.days * DAY_S
+        recent = {
+            student: [event for event in found.values() if event.at >= oldest] for student, found in events.items()
+        }
+        writes = {student: found for student, found in recent.items() if found}
+
+        async def store(redis: Redis) -> list[list[int]]:
+            async with redis.pipeline(transaction=True) as pipe:
+                for student, found in writes.items():
+                    parts = [part for e in found for part in (e.event_id, repr(e.at), e.packed())]
+                    limits = (repr(oldest), MAX_EVENTS, int(self.days * DAY_S))
+                    pipe.eval(_ADD, 2, *self._keys(context.tenant, student), *limits, *parts)
+                fresh: list[list[int]] = await pipe.execute()
+            return fresh
+
+        told = await self._state.run(store, context.remaining()) if writes else []
+        fresh = dict(zip(writes, told, strict=True))
+        return {
+            student: _stored(found.values(), recent[student], fresh.get(student, ()))
+            for student, found in events.items()
+        }
+
+    async def refresh(self, context: CallContext, students: Sequence[str], now: float) -> dict[str, Held | None]:
+        """Make the behavioural features of these students anew; what is held on each afterwards."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(student: str) -> Held | None:
+            async with gate:
+                return await self._refresh(context, student, now)
+
+        return dict(zip(students, await asyncio.gather(*map(one, students)), strict=True))
+
+    async def merge(
+        self, context: CallContext, student: str, group: Group, values: Mapping[str, float], source: Mapping[str, Any]
+    ) -> Held:
+        """Replace one group of a student's features and leave the other; what is held afterwards."""
+        key = self._state.key(context.tenant, "features", student)
+
+        async def change(pipe: Any) -> Held:
+            return _merged(await pipe.get(key), group, values, source)
+
+        held: Held | None = await self._changed(context, [key], change)
+        assert held is not None
+        return held
+
+    async def _refresh(self, context: CallContext, student: str, now: float) -> Held | None:
+        key, events = self._state.key(context.tenant, "features", student), self._keys(context.tenant, student)[0]
+
+        async def change(pipe: Any) -> Held | None:
+            stored, held = await pipe.hgetall(events), await pipe.get(key)
+            values = await asyncio.to_thread(self._aggregated, stored, now)
+            source = {"aggregator": AGGREGATOR_VERSION, "days": self.days}
+            return _merged(held, "behavioral", values, source) if values else None if held is None else _loaded(held)
+
+        return await self._changed(context, [key, events], change)
+
+    def _aggregated(self, stored: Mapping[bytes, bytes], now: float) -> dict[str, float]:
+        try:
+            return aggregate(unpacked(stored), now, self.days)
+        except (ValueError, TypeError):
+            raise StateUnavailable("A stored record is damaged.", 60.0) from None
+
+    async def _changed(
+        self, context: CallContext, keys: Sequence[str], change: Callable[[Any], Any]
+    ) -> Held | None:
+        """Write the first key's new value if none of the keys has changed since ``change`` read them, else try again."""
+
+        async def attempt(redis: Redis) -> Held | None:
+            for _ in range(_ATTEMPTS):
+                async with redis.pipeline(transaction=True) as pipe:
+                    await pipe.watch(*keys)
+                    value: Held | None = await change(pipe)
+                    if value is None:
+                        return None
+                    pipe.multi()
+                    pipe.set(keys[0], orjson.dumps(value))
+                    try:
+                        await pipe.execute()
+                    except WatchError:
+                        continue
+                    return value
+            raise StateUnavailable("Too many writers change this student at once.", 1.0)
+
+        found: Held | None = await self._state.run(attempt, context.remaining())
+        return found
+
+    def _keys(self, tenant: str, student: str) -> tuple[str, str]:
+        events, times = (self._state.key(tenant, name, student) for name in EVENT_KEYS)
+        return events, times
+
+
+def _stored(events: Any, recent: Sequence[Event], fresh: Sequence[int]) -> Stored:
+    accepted = [event for event, is_new in zip(recent, fresh, strict=True) if is_new]
+    duplicates = [event for event, is_new in zip(recent, fresh, strict=True) if not is_new]
+    return Stored(accepted, duplicates, [event for event in events if event not in recent])
+
+
+def _loaded(stored: bytes) -> Held:
+    try:
+        held = orjson.loads(stored)
+    except orjson.JSONDecodeError:
+        held = None
+    if not isinstance(held, dict):
+        raise StateUnavailable("A stored record is damaged.", 60.0)
+    return held
+
+
+def _merged(stored: bytes | None, group: Group, values: Mapping[str, float], source: Mapping[str, Any]) -> Held:
+    held = {"linguistic": {}, "behavioral": {}, **(_loaded(stored) if stored is not None else {})}
+    sources = {**held.get("sources", {}), group: dict(source)}
+    return {**held, group: dict(values), "sources": sources, "updated_at": datetime.now(UTC).isoformat()}
