@@ -19,7 +19,7 @@ from redis.exceptions import WatchError
 from deployments.call import CallContext
 from deployments.errors import StateUnavailable
 from deployments.skills.behavior import DAY_S, MAX_EVENTS, aggregate
-from deployments.skills.events import Event, unpacked
+from deployments.skills.events import Event, unique, unpacked
 from deployments.skills.features import Group
 from deployments.state import EVENT_KEYS, State
 
@@ -65,15 +65,14 @@ class Observations:
     def __init__(self, state: State, days: int) -> None:
         self._state, self.days = state, days
 
-    async def add(
-        self, context: CallContext, events: Mapping[str, Mapping[str, Event]], now: float
-    ) -> dict[str, Stored]:
-        """Store events by student and id, all or none. Raises ``StateUnavailable``."""
+    async def add(self, context: CallContext, events: Sequence[tuple[str, Event]], now: float) -> dict[str, Stored]:
+        """Store students' events, all or none. Raises ``StateUnavailable``."""
         oldest = now - self.days * DAY_S
-        recent = {
-            student: [event for event in found.values() if event.at >= oldest] for student, found in events.items()
-        }
-        writes = {student: found for student, found in recent.items() if found}
+        asked: dict[str, list[Event]] = {}
+        for student, event in events:
+            asked.setdefault(student, []).append(event)
+        recent = {student: unique(event for event in found if event.at >= oldest) for student, found in asked.items()}
+        writes = {student: [*found.values()] for student, found in recent.items() if found}
 
         async def store(redis: Redis) -> list[list[int]]:
             async with redis.pipeline(transaction=True) as pipe:
@@ -87,8 +86,7 @@ class Observations:
         told = await self._state.run(store, context.remaining()) if writes else []
         fresh = dict(zip(writes, told, strict=True))
         return {
-            student: _stored(found.values(), recent[student], fresh.get(student, ()))
-            for student, found in events.items()
+            student: _sorted_out(found, recent[student], fresh.get(student, ())) for student, found in asked.items()
         }
 
     async def refresh(self, context: CallContext, students: Sequence[str], now: float) -> dict[str, Held | None]:
@@ -131,9 +129,7 @@ class Observations:
         except (ValueError, TypeError):
             raise StateUnavailable("A stored record is damaged.", 60.0) from None
 
-    async def _changed(
-        self, context: CallContext, keys: Sequence[str], change: Callable[[Any], Any]
-    ) -> Held | None:
+    async def _changed(self, context: CallContext, keys: Sequence[str], change: Callable[[Any], Any]) -> Held | None:
         """Write the first key's new value if none of the keys has changed since ``change`` read them, else try again."""
 
         async def attempt(redis: Redis) -> Held | None:
@@ -160,10 +156,12 @@ class Observations:
         return events, times
 
 
-def _stored(events: Any, recent: Sequence[Event], fresh: Sequence[int]) -> Stored:
-    accepted = [event for event, is_new in zip(recent, fresh, strict=True) if is_new]
-    duplicates = [event for event, is_new in zip(recent, fresh, strict=True) if not is_new]
-    return Stored(accepted, duplicates, [event for event in events if event not in recent])
+def _sorted_out(asked: Sequence[Event], recent: Mapping[str, Event], fresh: Sequence[int]) -> Stored:
+    """``fresh``: for each of ``recent`` whether it was new."""
+    accepted = [event for event, is_new in zip(recent.values(), fresh, strict=True) if is_new]
+    new = {id(event) for event in accepted}
+    known = [event for event in asked if event.event_id in recent and id(event) not in new]
+    return Stored(accepted, known, [event for event in asked if event.event_id not in recent])
 
 
 def _loaded(stored: bytes) -> Held:

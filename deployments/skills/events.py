@@ -7,7 +7,7 @@ activity and nothing more.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,14 +17,19 @@ import orjson
 
 from deployments.errors import InvalidInput
 
-TASK_STARTED, TASK_COMPLETED, TASK_FAILED, TASK_RETRIED = "task_started", "task_completed", "task_failed", "task_retried"
+TASK_STARTED, TASK_COMPLETED, TASK_FAILED, TASK_RETRIED = (
+    "task_started",
+    "task_completed",
+    "task_failed",
+    "task_retried",
+)
 TASK_TYPES = frozenset({TASK_STARTED, TASK_COMPLETED, TASK_FAILED, TASK_RETRIED})
 DISTRACTIONS = frozenset({"context_switch", "pause", "distraction"})
 COLLABORATION = frozenset({"help_peer", "share_resource", "team_decision"})
 LEADERSHIP = frozenset({"delegate_task", "lead_discussion", "make_decision"})
 VOCABULARY = TASK_TYPES | DISTRACTIONS | COLLABORATION | LEADERSHIP
 MAX_DATA_BYTES = 10 * 1024
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 LONGEST_S = 86_400.0
 AHEAD_S = 300.0
 """How far a game's clock may be ahead of ours."""
@@ -50,9 +55,7 @@ class Event:
 
     def packed(self) -> bytes:
         """What is stored: everything but the id, as a JSON array."""
-        return orjson.dumps(
-            [self.at, self.kind, self.session, self.mission, self.task, self.expected_s, self.taken_s]
-        )
+        return orjson.dumps([self.at, self.kind, self.session, self.mission, self.task, self.expected_s, self.taken_s])
 
 
 def unpacked(stored: Mapping[bytes, bytes]) -> list[Event]:
@@ -109,16 +112,22 @@ def _matching(value: Any, pattern: re.Pattern[str], param: str, allowed: str) ->
     return value
 
 
-def _timestamp(value: Any, now: float, param: str) -> float:
+def parse_time(value: Any, param: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time with its zone. Raises ``InvalidInput``."""
     try:
         when = datetime.fromisoformat(value) if isinstance(value, str) and len(value) <= 40 else None
-    except ValueError:
-        when = None
-    if when is None or when.tzinfo is None:
-        raise InvalidInput("timestamp must be an ISO 8601 time with its zone, for example 2026-03-01T09:30:00Z.", param)
-    if when < EARLIEST or when.timestamp() > now + AHEAD_S:
+        if when is not None and when.tzinfo is not None:
+            return when.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidInput("This must be an ISO 8601 time with its zone, for example 2026-03-01T09:30:00Z.", param)
+
+
+def _timestamp(value: Any, now: float, param: str) -> float:
+    at = parse_time(value, param)
+    if not EARLIEST <= at <= now + AHEAD_S:
         raise InvalidInput("timestamp must lie between the year 2000 and now; set the game's clock.", param)
-    return when.timestamp()
+    return at
 
 
 def _data(value: Any, param: str) -> Mapping[str, Any]:
@@ -126,7 +135,11 @@ def _data(value: Any, param: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise InvalidInput("data must be an object.", param)
-    if len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)) > MAX_DATA_BYTES:
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError:
+        raise InvalidInput("data is nested too deeply, or holds what JSON cannot.", param) from None
+    if size > MAX_DATA_BYTES:
         raise InvalidInput(f"data is larger than {MAX_DATA_BYTES} bytes of JSON; send less.", param)
     return value
 
@@ -148,10 +161,14 @@ def _seconds(data: Mapping[str, Any], name: str, at: str) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def parse_events(bodies: Sequence[Any], now: float, param: str = "events") -> dict[str, dict[str, Event]]:
-    """Events by student and by id; of two with one id the first counts. Raises ``InvalidInput``."""
-    found: dict[str, dict[str, Event]] = {}
-    for index, body in enumerate(bodies):
-        student, event = parse_event(body, now, f"{param}[{index}]")
-        found.setdefault(student, {}).setdefault(event.event_id, event)
+def parse_events(bodies: Sequence[Any], now: float, param: str = "events") -> list[tuple[str, Event]]:
+    """Students and events, in order. Raises ``InvalidInput``."""
+    return [parse_event(body, now, f"{param}[{index}]") for index, body in enumerate(bodies)]
+
+
+def unique(events: Iterable[Event]) -> dict[str, Event]:
+    """Events by id; of several with one id the first counts."""
+    found: dict[str, Event] = {}
+    for event in events:
+        found.setdefault(event.event_id, event)
     return found

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from deployments.errors import InvalidInput
 from deployments.skills.bundle import Trained, build_bundle, canary_base
 from deployments.skills.calibration import calibrate, fit_coefficients
+from deployments.skills.drift import reference, reference_bins
 from deployments.skills.features import SKILLS, Skill, vector_names, with_derived
 from deployments.skills.normalization import monotone_constraints
 from deployments.skills.synthetic import SyntheticData, generate
@@ -93,6 +94,7 @@ def train_skills(
             progress(f"{skill}: R2 {metrics['r2']:.3f}, MAE {metrics['mae']:.3f}, coverage {metrics['coverage']:.3f}")
     sizes = {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)}
     record, files = build_bundle(trained, data, sizes, golden[0], seed)
+    record = record.model_copy(update={"drift": reference(data.base[split.train], seed)})
     path = publish(out_dir, record, files)
     seconds = time.perf_counter() - started
     progress(f"published skills {record.version} in {seconds:.1f} s")
@@ -125,6 +127,7 @@ def _train_one(skill: Skill, data: SyntheticData, split: _Split, golden: NDArray
             rows=tuple(tuple(None if math.isnan(value) else value for value in row) for row in canary.tolist()),
             margins=tuple(booster.inplace_predict(canary).tolist()),
         ),
+        estimates=reference_bins(tested),
     )
     margin = float(booster.inplace_predict(with_derived(golden, skill))[0])
     return Trained(bytes(booster.save_raw("ubj")), record, margin)

@@ -77,13 +77,17 @@ def _load(folder: Path) -> Any:
     try:
         import spacy
     except ImportError:
-        raise UnusableData("MUSTER_SPACY_MODEL is set and spaCy is not installed: pip install 'muster[spacy]'.") from None
+        raise UnusableData(
+            "MUSTER_SPACY_MODEL is set and spaCy is not installed: pip install 'muster[spacy]'."
+        ) from None
     if not (folder / "config.cfg").is_file():
         raise UnusableData("MUSTER_SPACY_MODEL must be the folder of a spaCy pipeline: the one with config.cfg in it.")
     try:
         pipeline = spacy.load(folder, exclude=list(_UNUSED))
     except (OSError, ValueError, ImportError) as error:
-        raise UnusableData(f"The spaCy pipeline of MUSTER_SPACY_MODEL cannot be loaded ({type(error).__name__}).") from None
+        raise UnusableData(
+            f"The spaCy pipeline of MUSTER_SPACY_MODEL cannot be loaded ({type(error).__name__})."
+        ) from None
     lacking = NEEDED - set(pipeline.pipe_names)
     if lacking or pipeline.lang != "en":
         raise UnusableData("MUSTER_SPACY_MODEL must be an English pipeline with a tagger and a parser.")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-_SENTENCE_END = re.compile(r"(?:[.!?…。！？]+[\"'”’)\]]*(?=\s|$))|\n[^\S\n]*\n|[。！？]")
+_SENTENCE_END = re.compile(r"(?:[.!?…。！？]{1,5}[\"'”’)\]]{0,4}(?=\s|$))|\n[^\S\n]*\n|[。！？]")
 _CLAUSE_END = re.compile(r"[,;:()\[\]—–]+|\s-+\s|\bbut\b", re.IGNORECASE)
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "＇": "'"})
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|etc|no|e\.g|i\.e|a\.m|p\.m|[a-z])\.$", re.IGNORECASE)
