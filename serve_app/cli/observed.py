@@ -1,5 +1,6 @@
 """``muster skills features`` and ``muster skills drift``: what skill models read, and whether it still looks the same."""
 
+import io
 import time
 from pathlib import Path
 from typing import Annotated
@@ -26,11 +27,11 @@ def features(
             "MUSTER_TRANSCRIPT_SENTIMENT is hosted, and this command has only VADER: the table would differ."
         )
     grammar = load_grammar(settings.spacy_model) if settings.spacy_model else None
-    with out.open("w", encoding="utf-8", newline="") as file:
-        rows = write_table(read_raw(raw), file, time.time(), settings.event_days, grammar)
-    say(
-        f"{rows} students in {out}{'' if grammar else ' (light path: set MUSTER_SPACY_MODEL for all 16 linguistic features)'}."
-    )
+    made = io.StringIO()
+    rows = write_table(read_raw(raw), made, time.time(), settings.event_days, grammar)
+    out.write_text(made.getvalue(), encoding="utf-8")
+    light = "" if grammar else " Light path: MUSTER_SPACY_MODEL is not set, and five linguistic features are missing."
+    say(f"{rows} students in {out}.{light}")
 
 
 def drift(json: JSON = False, url: URL = None) -> None:
@@ -43,21 +44,20 @@ def drift(json: JSON = False, url: URL = None) -> None:
         return
     if body["reason"]:
         say(body["reason"])
-    columns = ("psi", "missing_psi", "missing", "missing_expected", "ks", "ks_p")
+    figures = ("psi", "missing_psi", "missing", "missing_expected", "ks", "ks_p")
+    columns = [*body["features"].items(), *body["estimates"].items()]
     table(
-        ("name", "shift", "alarm", *columns),
+        ("name", "shift", "alarm", *figures),
         [
-            (
-                name,
-                one["shift"],
-                "ALARM" if one["alarm"] else "",
-                *("-" if one[c] is None else f"{one[c]:.3f}" for c in columns),
-            )
-            for part in ("features", "estimates")
-            for name, one in body[part].items()
+            (name, one["shift"], "ALARM" if one["alarm"] else "", *(_figure(one[figure]) for figure in figures))
+            for name, one in columns
         ],
     )
     say(f"{body['rows']} inferences against {body['version']}: {len(body['alarms'])} alarms.")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def register(app: typer.Typer) -> None:

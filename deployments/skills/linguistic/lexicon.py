@@ -18,15 +18,15 @@ from deployments.skills.linguistic.words import Sentence
 
 SCOPE = 3
 """Words that a negator reaches."""
-LONGEST_STEM = 16
-"""Letters of the longest ``beginning*``; endless words are not searched to their end."""
+LETTERS, LONGEST_STEM = 3, 16
+"""Letters of the shortest and longest ``beginning*``; endless words are not searched to their end."""
 _FILE = "lexicon.yaml"
 Clause = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entries:
-    """Words, beginnings of words, and phrases by their first word, the longest first."""
+    """Words, beginnings of words, and phrases by their first letters, the longest first."""
 
     words: frozenset[str]
     stems: frozenset[str]
@@ -38,7 +38,7 @@ class _Entries:
         single = [entry[0] for entry in entries if len(entry) == 1]
         phrases: dict[str, list[tuple[str, ...]]] = {}
         for entry in sorted((entry for entry in entries if len(entry) > 1), key=len, reverse=True):
-            phrases.setdefault(entry[0], []).append(entry)
+            phrases.setdefault(entry[0][:LETTERS], []).append(entry)
         return cls(
             frozenset(word for word in single if not word.endswith("*")),
             frozenset(word[:-1] for word in single if word.endswith("*")),
@@ -55,14 +55,14 @@ class _Entries:
             at += length or 1
 
     def _phrase(self, clause: Clause, at: int) -> int:
-        for phrase in self.phrases.get(clause[at], ()):
+        for phrase in self.phrases.get(clause[at][:LETTERS], ()):
             found = clause[at : at + len(phrase)]
             if len(found) == len(phrase) and all(map(_same, found, phrase)):
                 return len(phrase)
         return 0
 
     def _word(self, word: str) -> bool:
-        return word in self.words or any(word[:end] in self.stems for end in range(3, min(len(word), LONGEST_STEM) + 1))
+        return word in self.words or any(word[:end] in self.stems for end in range(LETTERS, min(len(word), LONGEST_STEM) + 1))
 
 
 def _same(word: str, entry: str) -> bool:

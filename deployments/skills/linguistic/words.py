@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"(?:[.!?…。！？]{1,5}[\"'”’)\]]{0,4}(?=\s|$))|\n[^\S\n]*\n|[。！？]")
-_CLAUSE_END = re.compile(r"[,;:()\[\]—–]+|\s-+\s|\bbut\b", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"[,;:()\[\]—–]+|\s-+\s|\b(?=but\b)", re.IGNORECASE)
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "＇": "'"})
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|etc|no|e\.g|i\.e|a\.m|p\.m|[a-z])\.$", re.IGNORECASE)
 _PRONOUN_I = re.compile(r"(?:^|[\s(])I\.$")
