@@ -7,10 +7,12 @@ the fault prevented.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 from redis.asyncio import Redis
@@ -25,7 +27,7 @@ from deployments.state import EVENT_KEYS, State
 
 AGGREGATOR_VERSION = "1"
 """Raised with every change of how a behavioural feature is computed."""
-_ATTEMPTS = 8
+_ATTEMPTS, _PAUSE_S = 12, 0.004
 _AT_ONCE = 8
 _ADD = """
 local fresh = {}
@@ -64,6 +66,7 @@ class Observations:
 
     def __init__(self, state: State, days: int) -> None:
         self._state, self.days = state, days
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def add(self, context: CallContext, events: Sequence[tuple[str, Event]], now: float) -> dict[str, Stored]:
         """Store students' events, all or none. Raises ``StateUnavailable``."""
@@ -103,25 +106,23 @@ class Observations:
         self, context: CallContext, student: str, group: Group, values: Mapping[str, float], source: Mapping[str, Any]
     ) -> Held:
         """Replace one group of a student's features and leave the other; what is held afterwards."""
-        key = self._state.key(context.tenant, "features", student)
 
-        async def change(pipe: Any) -> Held:
-            return _merged(await pipe.get(key), group, values, source)
+        async def change(pipe: Any, held: bytes | None) -> Held:
+            return _merged(held, group, values, source)
 
-        held: Held | None = await self._changed(context, [key], change)
+        held: Held | None = await self._changed(context, student, change)
         assert held is not None
         return held
 
     async def _refresh(self, context: CallContext, student: str, now: float) -> Held | None:
-        key, events = self._state.key(context.tenant, "features", student), self._keys(context.tenant, student)[0]
+        events = self._keys(context.tenant, student)[0]
 
-        async def change(pipe: Any) -> Held | None:
-            stored, held = await pipe.hgetall(events), await pipe.get(key)
-            values = await asyncio.to_thread(self._aggregated, stored, now)
+        async def change(pipe: Any, held: bytes | None) -> Held | None:
+            values = await asyncio.to_thread(self._aggregated, await pipe.hgetall(events), now)
             source = {"aggregator": AGGREGATOR_VERSION, "days": self.days}
             return _merged(held, "behavioral", values, source) if values else None if held is None else _loaded(held)
 
-        return await self._changed(context, [key, events], change)
+        return await self._changed(context, student, change)
 
     def _aggregated(self, stored: Mapping[bytes, bytes], now: float) -> dict[str, float]:
         try:
@@ -129,26 +130,32 @@ class Observations:
         except (ValueError, TypeError):
             raise StateUnavailable("A stored record is damaged.", 60.0) from None
 
-    async def _changed(self, context: CallContext, keys: Sequence[str], change: Callable[[Any], Any]) -> Held | None:
-        """Write the first key's new value if none of the keys has changed since ``change`` read them, else try again."""
+    async def _changed(
+        self, context: CallContext, student: str, change: Callable[[Any, bytes | None], Awaitable[Held | None]]
+    ) -> Held | None:
+        """Write what ``change`` makes of the features, unless they changed, or the student was erased, since they were
+        read: then try again. Events need no watch: whoever adds some writes the features after that."""
+        key, erased = (self._state.key(context.tenant, name, student) for name in ("features", "erased"))
 
         async def attempt(redis: Redis) -> Held | None:
-            for _ in range(_ATTEMPTS):
+            for number in range(_ATTEMPTS):
                 async with redis.pipeline(transaction=True) as pipe:
-                    await pipe.watch(*keys)
-                    value: Held | None = await change(pipe)
+                    await pipe.watch(key, erased)
+                    value = await change(pipe, await pipe.get(key))
                     if value is None:
                         return None
                     pipe.multi()
-                    pipe.set(keys[0], orjson.dumps(value))
+                    pipe.set(key, orjson.dumps(value))
                     try:
                         await pipe.execute()
+                        return value
                     except WatchError:
-                        continue
-                    return value
+                        await asyncio.sleep(random.uniform(0, _PAUSE_S * number))  # noqa: S311 - no secret
             raise StateUnavailable("Too many writers change this student at once.", 1.0)
 
-        found: Held | None = await self._state.run(attempt, context.remaining())
+        # One at a time of this process, so that only other processes are in the way.
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            found: Held | None = await self._state.run(attempt, context.remaining())
         return found
 
     def _keys(self, tenant: str, student: str) -> tuple[str, str]:

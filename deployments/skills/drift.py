@@ -35,7 +35,7 @@ Column = NDArray[np.float32]
 def reference_bins(values: NDArray[np.floating[Any]]) -> BinsRecord:
     """The quantile bins of a column that may have NaN. Values that many rows share make fewer, unequal bins."""
     observed = values[~np.isnan(values)]
-    found = np.quantile(observed, np.linspace(0, 1, BINS + 1)[1:-1]) if len(observed) else ()
+    found = np.quantile(observed, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf") if len(observed) else ()
     edges = tuple(sorted({_short(edge) for edge in found}))
     return BinsRecord(
         edges=edges,

@@ -119,7 +119,16 @@ def test_only_the_newest_events_of_the_last_days_count():
 
 
 def test_any_events_give_valid_features():
-    kinds = ["task_started", "task_completed", "task_failed", "task_retried", "pause", "help_peer", "make_decision", "x"]
+    kinds = [
+        "task_started",
+        "task_completed",
+        "task_failed",
+        "task_retried",
+        "pause",
+        "help_peer",
+        "make_decision",
+        "x",
+    ]
     for seed in range(50):
         draw = random.Random(seed)
         events = [

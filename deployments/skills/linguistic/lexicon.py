@@ -62,7 +62,9 @@ class _Entries:
         return 0
 
     def _word(self, word: str) -> bool:
-        return word in self.words or any(word[:end] in self.stems for end in range(LETTERS, min(len(word), LONGEST_STEM) + 1))
+        return word in self.words or any(
+            word[:end] in self.stems for end in range(LETTERS, min(len(word), LONGEST_STEM) + 1)
+        )
 
 
 def _same(word: str, entry: str) -> bool:
