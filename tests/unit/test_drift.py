@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from trained_skills import engine, feature_set, report, skills_dir
 
 from deployments.served import ServedRow
 from deployments.skills.drift import (
@@ -15,6 +16,7 @@ from deployments.skills.drift import (
 )
 from deployments.skills.features import FEATURES, INDEX, SKILLS
 from deployments.skills.synthetic import generate
+from model_store.skill_manifest import read_manifest
 from model_store.skill_records import DriftRecord
 
 TRAINED = generate(2800, 1)
@@ -146,3 +148,33 @@ def test_the_reference_is_small_and_survives_json():
     assert DriftRecord.model_validate_json(body) == RECORD
     assert all(len(sample) <= SAMPLE for sample in RECORD.samples.values())
     assert list(RECORD.features) == [feature.name for feature in FEATURES]
+
+
+def test_a_bundle_carries_its_reference_and_its_models_stay_true_to_it():
+    manifest = read_manifest(skills_dir(), report().version)
+    estimates = {skill: one.estimates for skill, one in manifest.skills.items()}
+    assert list(estimates) == list(SKILLS)
+    found = {}
+    for share in (1.0, 0.4):
+        students = [
+            feature_set(row) for row in generate(600, 4321).base * np.where(COUNTS, share, 1).astype(np.float32)
+        ]
+        said = engine().run(engine().prepare(students, {}))
+        rows = [
+            ServedRow(manifest.version, student.values, [one[skill].estimate for skill in SKILLS])
+            for student, one in zip(students, said, strict=True)
+        ]
+        found[share] = compare(rows, manifest.drift, estimates, manifest.version)
+    assert found[1.0].alarms == []
+    assert {"word_count", "event_count", "focus_duration"} <= set(found[0.4].alarms)
+
+
+COUNTS = np.array([feature.high > 200 for feature in FEATURES])
+
+
+def test_a_manifest_that_is_not_there_or_not_ours(tmp_path):
+    assert read_manifest(tmp_path, "v1") is None
+    assert read_manifest(tmp_path, "../v1") is None
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "bundle.json").write_text("{}")
+    assert read_manifest(tmp_path, "v1") is None
