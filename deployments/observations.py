@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from deployments.call import CallContext
-from deployments.errors import StateUnavailable
+from deployments.errors import InvalidInput, StateUnavailable
 from deployments.skills.behavior import DAY_S, MAX_EVENTS, aggregate
 from deployments.skills.events import Event, unique, unpacked
-from deployments.skills.features import Group
+from deployments.skills.features import FeatureSet, Group
 from deployments.state import EVENT_KEYS, State
 
 AGGREGATOR_VERSION = "1"
@@ -172,13 +172,14 @@ def _sorted_out(asked: Sequence[Event], recent: Mapping[str, Event], fresh: Sequ
 
 
 def _loaded(stored: bytes) -> Held:
+    """A stored value; one that is not ours must not be built upon."""
     try:
         held = orjson.loads(stored)
-    except orjson.JSONDecodeError:
-        held = None
-    if not isinstance(held, dict):
-        raise StateUnavailable("A stored record is damaged.", 60.0)
-    return held
+        FeatureSet.parse({group: held[group] for group in ("linguistic", "behavioral")})
+    except (orjson.JSONDecodeError, LookupError, TypeError, InvalidInput):
+        raise StateUnavailable("A stored record is damaged.", 60.0) from None
+    found: Held = held
+    return found
 
 
 def _merged(stored: bytes | None, group: Group, values: Mapping[str, float], source: Mapping[str, Any]) -> Held:
