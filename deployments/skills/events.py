@@ -54,14 +54,23 @@ class Event:
     taken_s: float | None = None
 
     def packed(self) -> bytes:
-        """What is stored: everything but the id, as a JSON array."""
-        return orjson.dumps([self.at, self.kind, self.session, self.mission, self.task, self.expected_s, self.taken_s])
+        """What is stored, a JSON array."""
+        fields = (
+            self.event_id,
+            self.at,
+            self.kind,
+            self.session,
+            self.mission,
+            self.task,
+            self.expected_s,
+            self.taken_s,
+        )
+        return orjson.dumps(fields)
 
 
-def unpacked(stored: Mapping[bytes, bytes]) -> list[Event]:
-    """Events from ``{id: packed}``. Raises ``ValueError`` when one is damaged."""
-    bodies = orjson.loads(b"[" + b",".join(stored.values()) + b"]")
-    return [Event(event_id.decode(), *body) for event_id, body in zip(stored, bodies, strict=True)]
+def unpacked(stored: bytes) -> list[Event]:
+    """Events from packed ones with commas between. Raises ``ValueError`` or ``TypeError`` when one is damaged."""
+    return [Event(*fields) for fields in orjson.loads(b"[" + stored + b"]")]
 
 
 def parse_event(body: Any, now: float, param: str = "") -> tuple[str, Event]:

@@ -80,12 +80,20 @@ class Transcripts:
         return Response(orjson.dumps(told), media_type="application/json")
 
     async def _worked(self, context: CallContext, work: Callable[[], T]) -> T:
+        """The result of work in a thread. Who gives up waiting leaves it its turn: a thread cannot be stopped."""
         try:
             async with asyncio.timeout(context.remaining()):
-                async with self._gate:
-                    return await asyncio.to_thread(work)
+                await self._gate.acquire()
+                task = asyncio.create_task(asyncio.to_thread(work))
+                task.add_done_callback(self._finished)
+                return await asyncio.shield(task)
         except TimeoutError:
             raise DeadlineExceeded() from None
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._gate.release()
+        if not task.cancelled():
+            task.exception()
 
     def _grammar(self) -> Grammar | None:
         """The configured pipeline; without one, or when it cannot be loaded, None: the light path, and the answer says so."""

@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
+import orjson
 import pytest
-from http_fakes import build_services
+from http_fakes import build_services, serving
 
 from deployments import served
 from deployments.errors import InvalidInput, ModelNotReady
@@ -184,3 +186,39 @@ async def test_keys_tell_whose_drift_it_is(open_client, redis_server, tmp_path):
         page = (await client.get("/metrics")).text
     assert 'muster_drift_rows{tenant="north"} 200.0' in page
     assert 'tenant="south"' not in page
+
+
+async def test_tensors_are_recorded_without_a_student(stored, fleet):
+    values = [float("nan")] * len(FEATURES) * 2
+    values[INDEX["word_count"]] = values[len(FEATURES) + INDEX["word_count"]] = 50.0
+    tensor = {"name": "features", "shape": [2, len(FEATURES)], "datatype": "FP32"}
+    data = np.array(values, np.float32).tobytes()
+    head = orjson.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(data)}}]})
+    headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+    assert (await stored.post("/v2/models/empathy/infer", content=head + data, headers=headers)).status_code == 200
+    fleet.error = ModelNotReady("skills")
+    assert (await stored.post("/v2/models/empathy/infer", content=head + data, headers=headers)).status_code == 503
+    assert await records(stored) == [(None, "empathy", False)] * 2 + [(None, "empathy", True)] * 2
+    assert (await stored.get(DRIFT)).json()["rows"] == 2
+
+
+def test_the_command_shows_the_drift(redis_server):
+    from typer.testing import CliRunner
+
+    from serve_app.cli.main import app
+
+    with serving(build_services(None, redis_server.url)) as url:
+        httpx.post(f"{url}/api/v1/infer/ada", json={"features": FEATURES_OF_ADA})
+        done = CliRunner().invoke(app, ["skills", "drift", "--url", url])
+        assert done.exit_code == 0, done.output
+        lines = done.stdout.splitlines()
+        assert lines[0].split() == [
+            "name",
+            "shift",
+            "alarm",
+            *["psi", "missing_psi", "missing", "missing_expected", "ks", "ks_p"],
+        ]
+        assert len(lines) == 1 + len(FEATURES) + len(SKILLS)
+        assert "1 inferences against 1.0.0: 0 alarms." in done.stderr
+        body = CliRunner().invoke(app, ["skills", "drift", "--json", "--url", url]).stdout
+        assert orjson.loads(body)["version"] == "1.0.0"
