@@ -17,7 +17,7 @@ from deployments.errors import StateUnavailable
 from deployments.redis_link import CACHE
 from deployments.state import KEPT_IN_MEMORY, KEPT_RECORDS, State
 
-_NAME = "served"
+_NAME, _COUNT = "served", "served-count"
 Numbers = Sequence[float | None]
 
 
@@ -56,11 +56,10 @@ class Served:
             if not stored:
                 self._waiting[tenant] = deque((*batch, *self._waiting.get(tenant, ())), KEPT_IN_MEMORY)
 
-    async def newest(self, context: CallContext) -> bytes | None:
-        """The newest row as it is stored: another one means that the window has changed."""
-        key = self._state.key(context.tenant, _NAME)
-        found: bytes | None = await self._state.run(lambda redis: redis.lindex(key, 0), context.remaining())
-        return found
+    async def count(self, context: CallContext) -> int:
+        """How many rows were ever kept: another number means that the window has changed. Raises ``StateUnavailable``."""
+        key = self._state.key(context.tenant, _COUNT)
+        return int(await self._state.run(lambda redis: redis.get(key), context.remaining()) or 0)
 
     async def rows(self, context: CallContext) -> list[ServedRow]:
         """The window, newest first; from memory alone while Redis is away."""
@@ -78,4 +77,5 @@ class Served:
         async with redis.pipeline(transaction=True) as pipe:
             pipe.lpush(key, *batch)
             pipe.ltrim(key, 0, KEPT_RECORDS - 1)
+            pipe.incrby(self._state.key(tenant, _COUNT), len(batch))
             await pipe.execute()

@@ -6,6 +6,7 @@ Redis is the only store. Every key starts with its tenant; values are JSON, but 
     muster:T:events:<student>     hash of game events by id (``observations``)
     muster:T:event-times:<student>  the ids, sorted by time
     muster:T:served               list of model inputs and outputs, no ids, the last 10,000 (``served``)
+    muster:T:served-count         how many there ever were
     muster:T:inferences           sorted set of inference records by time, the last 10,000
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts

@@ -24,21 +24,21 @@ class DriftWatch:
 
     def __init__(self, served: Served, keys: KeyRing, metrics: GatewayMetrics) -> None:
         self.served, self._keys, self._metrics = served, keys, metrics
-        self._found: dict[str, tuple[bytes | None, Drift | None]] = {}
+        self._found: dict[str, tuple[int | None, Drift | None]] = {}
         self._next = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def of(self, context: CallContext) -> Drift | None:
         """The tenant's drift; None while nothing was served that can be compared with anything."""
         try:
-            newest = await self.served.newest(context)
+            count = await self.served.count(context)
         except StateUnavailable:
-            newest = None
+            count = None
         known = self._found.get(context.tenant)
-        if known is not None and newest is not None and known[0] == newest:
+        if known is not None and count is not None and known[0] == count:
             return known[1]
         drift = await asyncio.to_thread(_drift, await self.served.rows(context))
-        self._found[context.tenant] = (newest, drift)
+        self._found[context.tenant] = (count, drift)
         if drift is not None:
             self._metrics.drift(context.tenant, drift)
         return drift

@@ -115,6 +115,13 @@ async def test_a_window_is_compared_once(stored, monkeypatch):
     assert len(counted) == 2
 
 
+async def test_the_same_student_again_is_a_row_more(stored):
+    for _ in range(3):
+        await stored.post("/api/v1/infer/ada", json={"features": FEATURES_OF_ADA})
+        body = (await stored.get(DRIFT)).json()
+    assert body["rows"] == 3
+
+
 async def test_while_redis_is_away_rows_wait_in_memory(stored, redis_server):
     redis_server.kill()
     await infer(stored, 200)
