@@ -67,6 +67,28 @@ class CanaryRecord(Record):
         return self
 
 
+class BinsRecord(Record):
+    """A column of reference data in bins: inner ``edges``, the share of observed values in each, the share missing."""
+
+    edges: tuple[float, ...] = Field(max_length=64)
+    shares: tuple[float, ...] = Field(max_length=65)
+    missing: float = Field(ge=0, le=1)
+    rows: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.shares) != len(self.edges) + 1 or list(self.edges) != sorted(self.edges):
+            raise ValueError("the bins do not fit each other")
+        return self
+
+
+class DriftRecord(Record):
+    """What the training data looked like, by feature; the meaning of the numbers is ``deployments.skills.drift``'s."""
+
+    features: dict[str, BinsRecord]
+    samples: dict[str, Annotated[tuple[float, ...], Field(max_length=10_000)]]
+
+
 class BoundRecord(Record):
     """A model of one bound of the interval: its file, and its raw output on the skill's canary rows."""
 
@@ -93,6 +115,8 @@ class SkillRecord(Record):
     samples: dict[str, int] = Field(default_factory=dict)
     calibration: CalibrationRecord
     canary: CanaryRecord
+    estimates: BinsRecord | None = None
+    """The model's estimates on held-out rows."""
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
@@ -128,6 +152,7 @@ class BundleRecord(Record):
     golden: GoldenRecord
     files: dict[FileName, Sha256]
     """sha256 of every other file of the bundle."""
+    drift: DriftRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
     return {
         "skill_type": fused.skill,
         "score": fused.score,
+        "model_estimate": round(prediction.estimate, 6) if prediction else None,
         "band": fused.band,
         "confidence": fused.confidence,
         "confidence_parts": {

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from deployments.errors import InvalidInput, UnusableData
 from deployments.skills.bundle import Trained, build_bundle, canary_base
 from deployments.skills.calibration import QUANTILES, Calibration, Column, calibrate, raw_bounds
+from deployments.skills.drift import reference, reference_bins
 from deployments.skills.features import SKILLS, Skill, vector_names, with_derived
 from deployments.skills.hyperparameters import BOUNDS, PRESETS, Parameters
 from deployments.skills.measures import Judged, baseline, measure, measure_groups
@@ -119,6 +120,7 @@ def train_skills(
             metrics = one.record.metrics
             progress(f"{skill}: R2 {metrics['r2']:.3f}, MAE {metrics['mae']:.3f}, coverage {metrics['coverage']:.3f}")
     record, files = build_bundle(trained, data, split.sizes(), golden[0], seed, parent)
+    record = record.model_copy(update={"drift": reference(data.base[split.train], seed)})
     path = publish(out_dir, record, files)
     seconds = time.perf_counter() - started
     progress(f"published skills {record.version} in {seconds:.1f} s")
@@ -190,6 +192,7 @@ def _train_one(
             rows=tuple(tuple(None if math.isnan(value) else value for value in row) for row in canary.tolist()),
             margins=tuple(fitted.estimate.inplace_predict(canary).tolist()),
         ),
+        estimates=reference_bins(judged.estimate),
     )
     margin = float(fitted.estimate.inplace_predict(with_derived(golden, skill))[0])
     models = {

@@ -123,7 +123,8 @@ class ModelList(BaseModel):
 
 
 class StoredFeatures(BaseModel):
-    """What is held on a student. ``completeness``: share of the 25 features that are known."""
+    """What is held on a student. ``completeness``: share of the 25 features that are known. ``sources``: how the groups
+    that were computed here were computed."""
 
     student_id: str
     linguistic: dict[str, float]
@@ -131,6 +132,7 @@ class StoredFeatures(BaseModel):
     grade: int | None = None
     completeness: float
     updated_at: datetime
+    sources: dict[str, dict[str, Any]] | None = None
 
 
 class Erased(BaseModel):

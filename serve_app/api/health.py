@@ -98,6 +98,7 @@ class HealthRoutes:
 
     async def metrics(self) -> Response:
         """Counters of all gateway processes together, whichever answers."""
+        self._services.drift.refresh_soon()
         text = await self._services.shared_metrics.render()
         text += gauges(await self._services.skill_replicas())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.call import Fleet
+from deployments.observations import Observations
+from deployments.served import Served
 from deployments.state import State
 from serve_app.access_log import AccessLog
 from serve_app.api.names import Models
 from serve_app.auth import KeyRing
+from serve_app.drift_watch import DriftWatch
 from serve_app.metrics import GatewayMetrics, SharedMetrics
 from serve_app.remote.fallback import RemoteFallback
 from serve_app.settings import Settings
@@ -31,6 +34,10 @@ class Services:
     remote: RemoteFallback | None = None
     skill_replicas: Callable[[], Awaitable[Reports]] = nobody
     shared_metrics: SharedMetrics = field(init=False)
+    observations: Observations = field(init=False)
+    drift: DriftWatch = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shared_metrics", SharedMetrics(self.metrics, self.state))
+        object.__setattr__(self, "observations", Observations(self.state, self.settings.event_days))
+        object.__setattr__(self, "drift", DriftWatch(Served(self.state), self.keys, self.metrics))
