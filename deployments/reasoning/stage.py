@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from deployments.breaker import Breaker
 from deployments.call import INTERACTIVE_MAX_ITEMS
 from deployments.errors import DeploymentError
 from deployments.meter import Observer
@@ -250,8 +249,7 @@ class LanguageStage:
             counter,
             Limits(settings.timeout_s, prompt_tokens, settings.max_tokens),
             price,
-            Breaker(),
-            self._tell,
+            tell=self._tell,
         )
 
     def _open_ledger(self, redis_url: str | None) -> Ledger:
