@@ -105,7 +105,7 @@ class Given:
 async def language(url, redis_url=None, key="sk-not-a-real-key", mode="optional", source=None, **settings):
     """A language stage against a fake provider."""
     told = []
-    base = {"timeout_s": 1.0, "limiter": "redis" if redis_url else "memory", "cache_ttl_s": 0}
+    base = {"timeout_s": 0.8, "limiter": "redis" if redis_url else "memory", "cache_ttl_s": 0}
     stage = await LanguageStage.open(
         ReasoningSettings(mode=mode, url=url, **{**base, **settings}),
         redis_url,

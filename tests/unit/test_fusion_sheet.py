@@ -1,4 +1,4 @@
-"""Fusion against a spreadsheet of twenty cases: each column is one step of the arithmetic, worked out apart from the product."""
+"""Fusion against a spreadsheet of twenty cases; each column is a step of the arithmetic, worked out by other code."""
 
 import csv
 import math
@@ -38,9 +38,7 @@ def fused(case):
     skill, prediction = case["skill"], None
     if case["ml"]:
         ml = float(case["ml"])
-        prediction = Prediction(
-            skill, ml, ml, ml, (0.0,) * 26, float(case["half_width"]), 0.9, "v1", synthetic=True
-        )
+        prediction = Prediction(skill, ml, ml, ml, (0.0,) * 26, float(case["half_width"]), 0.9, "v1", synthetic=True)
     weights = Weights(*(float(case[f"w_{name}"]) for name in ("ml", "ling", "beh", "conf")))
     return fuse(row, {skill: prediction}, {skill: weights})[skill]
 
