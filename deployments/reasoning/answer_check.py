@@ -2,7 +2,7 @@
 
 A text passes only if it is of the right shape and length, is plain (no markup, links or code), has no figure that is not in
 the facts, names nobody, is free of clinical and deficit wording, gives no orders to a machine or about marks, repeats
-nothing of the instructions, and speaks of this skill: every sentence that counts must share a word with what was observed.
+nothing of the instructions, and speaks of this skill: every sentence must share two words with what the skill is about.
 The last rule is what stops texts that nobody thought of. ``Unfit`` says what was wrong in our own words, never in the
 text's.
 """
@@ -28,6 +28,7 @@ from deployments.reasoning.wording import (
     PERSON_FIRST,
     PERSONAL,
     PLAIN,
+    RELATED,
     SUBJECTS,
     UNKIND,
 )
@@ -37,8 +38,13 @@ from deployments.skills.phrases import WORDS
 TEXT_CHARS, ITEM_CHARS = (40, 900), (8, 240)
 ITEMS = 2
 ECHO_WORDS = 6
+TOPICAL = 2
+"""So many of its words, at least, are about the skill."""
 TRUSTED_ROOT = 4
 """Words are compared by their first letters, from four on, so that ``trying`` is ``tries``."""
+
+
+_COMMON_ROOTS = frozenset(word[:TRUSTED_ROOT] for word in COMMON)
 
 
 class Unfit(Exception):
@@ -68,7 +74,7 @@ def read(answer: str, facts: Facts) -> Words:
         _check(part, facts)
     topic = topic_of(facts.skill)
     for part in (*_sentences(text), *strengths, *suggestions):
-        if not topic & _roots(part):
+        if len(topic & _roots(part)) < TOPICAL:
             raise Unfit("each sentence must speak of the skill and of what was observed")
     return Words(text, strengths, suggestions)
 
@@ -151,7 +157,7 @@ def _sentences(text: str) -> list[str]:
 
 def _roots(text: str) -> set[str]:
     words = re.findall(r"[a-z]+", text.lower())
-    return {word[:TRUSTED_ROOT] for word in words if len(word) >= TRUSTED_ROOT and word not in COMMON}
+    return {word[:TRUSTED_ROOT] for word in words if len(word) >= TRUSTED_ROOT} - _COMMON_ROOTS
 
 
 @cache
@@ -167,7 +173,7 @@ def _words_of_ours(skill: Skill) -> frozenset[str]:
 
 def _phrases(skill: Skill) -> Iterable[str]:
     words = WORDS[skill]
-    yield from (words.name, words.meaning, *words.general, *ASPECTS[skill], *GROUP_WORDS.values())
+    yield from (words.name, words.meaning, *words.general, *ASPECTS[skill], *GROUP_WORDS.values(), RELATED[skill])
     yield from ("first impression", "emerging developing proficient advanced", "observed observations observation")
     for feature in FEATURES:
         if feature.name in words.features:

@@ -45,6 +45,10 @@ class FakeLanguageModel:
     async def _good(self, body):
         return _chat(good_answer(facts_in(body)))
 
+    async def _slow(self, body):
+        await asyncio.sleep(0.2)
+        return await self._good(body)
+
     async def _fenced(self, body):
         return _chat(f"Here you are:\n```json\n{good_answer(facts_in(body))}\n```")
 

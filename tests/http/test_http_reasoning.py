@@ -82,10 +82,13 @@ async def test_a_good_model_writes_the_words_and_is_accounted_for(stage, speaker
 
 
 async def test_the_four_skills_are_asked_for_at_the_same_time_and_no_more_than_allowed(speaker):
-    stage = await language(speaker.url, concurrency=3)
-    await (await Graph.open(stage)).answer([TYPICAL])
-    assert 2 <= speaker.most_running <= 3
-    await stage.close()
+    speaker.mode = "slow"
+    for allowed, running in ((8, 4), (3, 3)):
+        speaker.most_running = 0
+        stage = await language(speaker.url, concurrency=allowed)
+        await (await Graph.open(stage)).answer([TYPICAL])
+        assert speaker.most_running == running
+        await stage.close()
 
 
 @pytest.mark.parametrize("mode", FAULTS)
@@ -379,8 +382,8 @@ async def test_orders_in_a_transcript_move_no_score_and_reach_no_teacher(stage, 
         assert json.dumps(without_words(answer)) == json.dumps(without_words(plain))
         for skill, reasoning in zip(answer, words(answer), strict=True):
             told = json.dumps([reasoning[name] for name in ("text", "strengths", "growth_suggestions")])
-            for order in _parts(entry["order"]):
-                assert order.lower() not in told.lower()
+            if reasoning["source"] == "llm":
+                assert not [order for order in _parts(entry["order"]) if order.lower() in told.lower()]
             assert reasoning["source"] == ("llm" if mode == "good" else "template"), entry
             if mode != "good":
                 assert reasoning == {**plain[skill]["reasoning"], "reason": reasoning["reason"]}

@@ -93,6 +93,7 @@ async def test_changes_at_the_same_time_are_all_kept(redis_server, open_client):
         clients = [one, two, one, two]
         answers = await asyncio.gather(*(put(c, skill) for c, skill in zip(clients, SKILLS, strict=True)))
         assert {answer.status_code for answer in answers} == {200}
+        await one.services.weights.look()
         body = (await one.get(PATH)).json()
         assert body["revision"] == 4
         assert set(map(json.dumps, body["weights"].values())) == {json.dumps(TRIAL)}
