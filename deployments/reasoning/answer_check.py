@@ -2,7 +2,7 @@
 
 A text passes only if it is of the right shape and length, is plain (no markup, links or code), has no figure that is not in
 the facts, names nobody, is free of clinical and deficit wording, gives no orders to a machine or about marks, repeats
-nothing of the instructions, and speaks of this skill: every sentence must share two words with what the skill is about.
+nothing of the instructions, and speaks of this skill: sentences must share words with what the skill is about.
 The last rule is what stops texts that nobody thought of. ``Unfit`` says what was wrong in our own words, never in the
 text's.
 """
@@ -39,7 +39,7 @@ TEXT_CHARS, ITEM_CHARS = (40, 900), (8, 240)
 ITEMS = 2
 ECHO_WORDS = 6
 TOPICAL = 2
-"""So many of its words, at least, are about the skill."""
+"""So many of a sentence's words, at least, are about the skill; one sentence of an answer may have a single one."""
 TRUSTED_ROOT = 4
 """Words are compared by their first letters, from four on, so that ``trying`` is ``tries``."""
 
@@ -72,10 +72,7 @@ def read(answer: str, facts: Facts) -> Words:
     suggestions = _items(body.get("growth_suggestions"), "growth_suggestions")
     for part in (text, *strengths, *suggestions):
         _check(part, facts)
-    topic = topic_of(facts.skill)
-    for part in (*_sentences(text), *strengths, *suggestions):
-        if len(topic & _roots(part)) < TOPICAL:
-            raise Unfit("each sentence must speak of the skill and of what was observed")
+    _check_topic((*_sentences(text), *strengths, *suggestions), facts.skill)
     return Words(text, strengths, suggestions)
 
 
@@ -125,6 +122,13 @@ def _check(text: str, facts: Facts) -> None:
         raise Unfit("only the assessment: no orders, nothing about instructions, marks or scores")
     if PERSONAL.search(text) or _names_somebody(text, facts.skill):
         raise Unfit("no names and no gender; say the student")
+
+
+def _check_topic(sentences: Iterable[str], skill: Skill) -> None:
+    """Every sentence is about the skill, one of them at most by a single word. Raises ``Unfit``."""
+    shared = sorted(len(topic_of(skill) & _roots(sentence)) for sentence in sentences)
+    if shared[0] == 0 or any(count < TOPICAL for count in shared[1:]):
+        raise Unfit("each sentence must speak of the skill and of what was observed, in words of the facts")
 
 
 def _known_numbers(text: str, facts: Facts) -> bool:

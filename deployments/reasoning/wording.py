@@ -53,7 +53,8 @@ COMMON = _words(
     show some such student students teacher than that their them then there these they thing things this those
     through time under very want well were what when where which while will with would your skill skills score
     data must rules talk talks talking tell tells told said take takes look looks come comes came want good know
-    name work works model estimate within here"""
+    name work works model estimate within here
+    play plays"""
 )
 """Words that no sentence is about."""
 RELATED = {

@@ -126,14 +126,18 @@ def facts_in(body):
 def good_answer(facts) -> str:
     """What a well-behaved model writes."""
     seen = [item["speaks_of"] for item in facts["evidence"]] * 2
+    part = f"a part of {facts['skill'].lower()}"
     first = f"{facts['skill']} is {facts['band']}: the observations speak of {seen[0]}."
     return json.dumps(
         {
             "reasoning": f"{first} The student shows signs of {facts['meaning']}, so this is a good base to build on.",
-            "strengths": [f"The student shows strength in {seen[0]}.", f"There are first signs of {seen[1]} as well."],
+            "strengths": [
+                f"The student shows strength in {seen[0]}, {part}.",
+                f"There are first signs of {seen[1]}, {part}.",
+            ],
             "growth_suggestions": [
-                f"Offer one more activity that invites {seen[-1]}.",
-                f"Talk together about {seen[0]} after the next task.",
+                f"Offer one more activity that invites {seen[-1]}, {part}.",
+                f"Talk together about {seen[0]}, {part}, after the next task.",
             ],
         }
     )

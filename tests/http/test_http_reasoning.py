@@ -336,6 +336,7 @@ async def test_a_provider_that_cannot_be_reached_does_not_keep_muster_from_start
 async def test_nothing_sent_is_a_student_s(stage, speaker):
     """Only figures and our own words leave; the requests hold no id, no tenant and no request id."""
     await (await Graph.open(stage)).answer([TYPICAL], owner="north-school")
+    assert len(speaker.asked) == 4
     sent = json.dumps(speaker.asked)
     assert "north-school" not in sent
     assert "r1" not in re.findall(r"\w+", sent)
