@@ -63,7 +63,7 @@ class Fusion(_Stage):
         """The models' reply; None when they do not answer in their share of the time. Raises what clients must see."""
         shorter = [replace(piece, remaining_s=piece.remaining_s * INFERENCE_SHARE) for piece in call.pieces]
         until = time.monotonic() + max(piece.remaining_s for piece in shorter) + MARGIN_S
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             if not self._breaker.admit():
                 return None
             try:
@@ -77,6 +77,10 @@ class Fusion(_Stage):
                 if isinstance(cause, CLIENTS_OWN):
                     self._breaker.leave()
                     raise cause from None
+                if attempt + 1 < ATTEMPTS:
+                    # One replica's death fails all its calls at once and says nothing of the others.
+                    self._breaker.leave()
+                    continue
                 self._breaker.fail(type(cause).__name__)
                 logger.warning("The skill models did not answer: %s.", type(cause).__name__)
             except BaseException:

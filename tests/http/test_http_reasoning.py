@@ -16,9 +16,10 @@ from fake_language_model import KEY, speaking
 from skill_stages import TYPICAL, Given, Graph, language, row_of
 
 from deployments.breaker import Breaker
-from deployments.reasoning import stage as stage_module
+from deployments.reasoning import language_model
+from deployments.reasoning.language_model import ReasoningRefused
 from deployments.reasoning.ledger import MemoryLedger
-from deployments.reasoning.stage import ReasoningRefused
+from deployments.settings import ReasoningSettings
 from deployments.skills.features import SKILLS
 
 TRANSCRIPTS = yaml.safe_load((Path(__file__).parents[1] / "data" / "injected_transcripts.yaml").read_text())
@@ -262,7 +263,7 @@ async def test_a_client_that_leaves_ends_the_writing(speaker):
 
 
 async def test_the_budget_stops_at_its_end_and_warns_before(speaker, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(stage_module, "is_local", lambda url: False)
+    monkeypatch.setattr(language_model, "is_local", lambda url: False)
     prices = tmp_path / "prices.yaml"
     prices.write_text("prices: [{model: costly, valid_from: 2020-01-01, input: 100, cached: 50, output: 100}]")
     # One attempt costs 620 tokens x 100 / 1e6 = 0.062, and sets aside what it may cost at most before.
@@ -283,7 +284,7 @@ async def test_the_budget_stops_at_its_end_and_warns_before(speaker, tmp_path, c
 
 
 async def test_a_budget_needs_a_price(speaker, monkeypatch):
-    monkeypatch.setattr(stage_module, "is_local", lambda url: False)
+    monkeypatch.setattr(language_model, "is_local", lambda url: False)
     stage = await language(speaker.url, model="nobody-knows", daily_usd=1.0)
     assert "no price" in stage.problem
     assert stage.writer is None
@@ -313,13 +314,20 @@ async def test_a_refused_key_leaves_the_template_where_reasoning_is_optional(spe
     await stage.close()
 
 
+def test_a_wrong_address_is_refused_and_not_repeated():
+    for url in ("http://example.org/v1", "https://user:hunter2@example.org/v1", "ftp://x", "https://x?y=1"):
+        with pytest.raises(ValueError, match="url") as refused:
+            ReasoningSettings(url=url)
+        assert "hunter2" not in str(refused.value)
+
+
 async def test_a_key_that_comes_later_is_found(speaker, monkeypatch):
     source = Given(openai_api_key="sk-wrong")
     stage = await language(speaker.url, source=source)
     graph = await Graph.open(stage)
     source.held["openai_api_key"] = KEY
     stage._secrets.refresh("openai-api-key")
-    monkeypatch.setattr(stage_module, "KEY_EVERY_S", 0.0)
+    monkeypatch.setattr(language_model, "KEY_EVERY_S", 0.0)
     await graph.answer([TYPICAL])
     await stage._renewal
     (answer,) = await graph.answer([TYPICAL])

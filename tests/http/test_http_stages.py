@@ -37,6 +37,24 @@ async def test_a_dead_model_still_gives_an_assessment_that_says_so():
     assert len(graph.models.calls) == 2, "another replica may answer"
 
 
+async def test_one_replica_s_death_costs_no_source():
+    graph = await Graph.open()
+    good = graph.models.answer
+    asked = 0
+
+    async def answer(call):
+        nonlocal asked
+        asked += 1
+        if asked <= 20:
+            await asyncio.sleep(0.01)
+            raise DeadReplica
+        return await good(call)
+
+    graph.fusion._ask = Handle(answer)
+    answers = await asyncio.gather(*(graph.answer([TYPICAL]) for _ in range(20)))
+    assert all(answer["empathy"]["sources_missing"] == [] for (answer,) in answers)
+
+
 async def test_a_model_that_does_not_answer_in_time_is_left_inside_the_deadline():
     models = Models()
     models.wait = asyncio.Event()
@@ -52,9 +70,10 @@ async def test_a_model_that_stays_away_is_not_waited_for():
     now = [0.0]
     graph = await Graph.open(breaker=Breaker(2, 5.0, clock=lambda: now[0]))
     graph.models.error = DeadReplica()
-    await graph.answer([TYPICAL])
-    await graph.answer([TYPICAL])
-    assert len(graph.models.calls) == 2
+    for _ in range(4):
+        (answer,) = await graph.answer([TYPICAL])
+        assert answer["empathy"]["sources_missing"] == ["ml_inference"]
+    assert len(graph.models.calls) == 4, "twice for each of the first two"
     now[0], graph.models.error = 6.0, None
     (answer,) = await graph.answer([TYPICAL])
     assert answer["empathy"]["sources_missing"] == []
