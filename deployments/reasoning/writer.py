@@ -31,6 +31,8 @@ REPAIRS = 1
 FAILURES = 6
 """In a row, until nobody is asked for a while: more than the four that one student's skills make at the same moment."""
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 4.0
+FAIR_S = 5.0
+"""A time-out after less than this, and less than an attempt may take, says nothing of the provider."""
 MARGIN_S, LEAST_S = 0.05, 0.2
 """Less time than this is no attempt."""
 Tell = Callable[[WordsAsked], None]
@@ -190,7 +192,7 @@ class Writer:
         try:
             completion = await self._provider.ask(asked, seconds)
         except AttemptFailed as failed:
-            self._learn(failed)
+            self._learn(failed, seconds)
             await self._account(facts, permit, failed.outcome, spent, dearest if failed.charged else 0)
             raise
         except BaseException:
@@ -202,10 +204,12 @@ class Writer:
         await self._bill(facts, permit, completion, asked, price, spent)
         return completion
 
-    def _learn(self, failed: AttemptFailed) -> None:
+    def _learn(self, failed: AttemptFailed, seconds: float) -> None:
+        # A client in a hurry must not close the way for the others.
+        fair = failed.outcome != "timeout" or seconds >= min(self._limits.attempt_s, FAIR_S)
         if failed.rest_s is not None:
             self.breaker.trip(failed.outcome, failed.rest_s)
-        elif failed.blames:
+        elif failed.blames and fair:
             self.breaker.fail(failed.outcome)
         else:
             self.breaker.leave()

@@ -12,15 +12,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_language_model import KEY, speaking
-from skill_stages import TYPICAL, Given, Graph, language, row_of
+from fake_language_model import KEY, good_answer, speaking
+from http_fakes import FakeFleet, build_services, serving
+from skill_stages import TYPICAL, Given, Graph, language, predicted, row_of
 
 from deployments.breaker import Breaker
+from deployments.call import ModelState
+from deployments.generation import Delta
 from deployments.reasoning import language_model
+from deployments.reasoning.facts import facts_of
 from deployments.reasoning.language_model import ReasoningRefused
 from deployments.reasoning.ledger import MemoryLedger
 from deployments.settings import ReasoningSettings
 from deployments.skills.features import SKILLS
+from deployments.skills.fusion import fuse
 
 TRANSCRIPTS = yaml.safe_load((Path(__file__).parents[1] / "data" / "injected_transcripts.yaml").read_text())
 FAULTS = {
@@ -125,6 +130,16 @@ async def test_a_model_that_never_ends_is_left_at_the_deadline(speaker):
     assert time.monotonic() - started < 1.5
     assert {reasoning["source"] for reasoning in words(answer)} == {"template"}
     assert {reasoning["reason"] for reasoning in words(answer)} <= {"deadline", "timeout"}
+    await stage.close()
+
+
+async def test_clients_in_a_hurry_do_not_open_the_breaker(speaker):
+    stage = await language(speaker.url, timeout_s=20.0)
+    graph = await Graph.open(stage)
+    speaker.mode = "timeout"
+    for _ in range(3):
+        await graph.answer([TYPICAL], remaining_s=0.9)
+    assert stage.writer.breaker.state == "closed"
     await stage.close()
 
 
@@ -356,6 +371,25 @@ async def test_nothing_sent_is_a_student_s(stage, speaker):
         assert fence in system["content"]
     fences = {body["messages"][1]["content"].split("\n")[0] for body in speaker.asked}
     assert len(fences) == 4
+
+
+# -- Muster's own chat model -------------------------------------------------------------------------------------------
+
+
+async def test_muster_s_own_chat_route_can_be_the_provider():
+    """It refuses structured output with the reason; the second step down is plain text, and the answer comes back."""
+    fleet = FakeFleet()
+    fleet.known["talker"] = ModelState("ready", None, 1)
+    good = good_answer(facts_of(fuse(TYPICAL, {"empathy": predicted("empathy")})["empathy"]).told(None))
+    fleet.deltas = [Delta(good, 400, 90, "stop", revision="f" * 40)]
+    with serving(build_services(fleet)) as address:
+        stage = await language(f"{address}/v1", key=None, model="chat", timeout_s=5.0)
+        assert stage.problem is None
+        (answer,) = await (await Graph.open(stage)).answer([TYPICAL], skills=["empathy"])
+        (reasoning,) = words(answer)
+        assert (reasoning["source"], reasoning["tokens"], reasoning["cost_usd"]) == ("llm", 490, 0.0)
+        assert stage._provider.format == "text"
+        await stage.close()
 
 
 # -- transcripts that give orders --------------------------------------------------------------------------------------

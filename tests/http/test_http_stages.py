@@ -66,6 +66,18 @@ async def test_a_model_that_does_not_answer_in_time_is_left_inside_the_deadline(
     assert models.calls[0].pieces[0].remaining_s == pytest.approx(1.2)
 
 
+async def test_clients_in_a_hurry_do_not_take_the_model_from_the_others():
+    models = Models()
+    models.wait = asyncio.Event()
+    graph = await Graph.open(models=models)
+    for _ in range(4):
+        (answer,) = await graph.answer([TYPICAL], remaining_s=0.1)
+        assert answer["empathy"]["sources_missing"] == ["ml_inference"]
+    models.wait = None
+    (answer,) = await graph.answer([TYPICAL])
+    assert answer["empathy"]["sources_missing"] == []
+
+
 async def test_a_model_that_stays_away_is_not_waited_for():
     now = [0.0]
     graph = await Graph.open(breaker=Breaker(2, 5.0, clock=lambda: now[0]))
