@@ -45,14 +45,18 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     store = ModelStore(load_store_settings().store_dir)
     store.adopt(load_catalogue().resolve(KEY))
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder:
-        pairs = STSB or _pairs(Path(folder) / "pairs.csv")
-        judge = "STS-B dev" if STSB else "pairs rated by equal words"
+        pairs, name = judge(Path(folder))
         gate = _judged(store, KEY, pairs)
-        figures: dict[str, Any] = {f"{KEY}, accuracy gate, {judge}": _told(gate)}
+        figures: dict[str, Any] = {f"{KEY}, accuracy gate, {name}": _told(gate)}
         if gate.passed:
             figures |= _side_by_side(store, rounds)
         figures |= _base_size(Path(folder), pairs)
     return figures
+
+
+def judge(folder: Path) -> tuple[Path, str]:
+    """The pairs that judge embeddings, and their name: STS-B where it lies beside the checkout, else some of our own."""
+    return (STSB, "STS-B dev") if STSB else (_pairs(folder / "pairs.csv"), "pairs rated by equal words")
 
 
 def _judged(store: ModelStore, key: str, pairs: Path) -> Gate:

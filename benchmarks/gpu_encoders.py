@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.texts import WORDS, Texts
-from deployments.engines.packed_encoder import BUDGETS, PADDED, PackedEncoder
+from deployments.engines.packed_encoder import PADDED, PackedEncoder, pass_tokens
 from deployments.engines.pooling import normalize
 from deployments.settings import DeploymentSettings
 from model_store import convert
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIXED, LONG = "mixed", "long"
 TOKENS = {MIXED: 65_536, LONG: 65_536}
-"""Of one measured call, four passes of a replica's size."""
+"""Of one measured call: one to four passes of a replica's size."""
 CHECKED = 4
 """Texts that the CPU computes too."""
 
@@ -93,7 +93,7 @@ class RandomEncoder(PackedEncoder):
 
     def rows(self, windows: Sequence[Any], budget: int | None = None) -> Any:
         """A call's rows; ``budget``: tokens of a pass, if not a replica's."""
-        self._budget = budget or BUDGETS[self._device]
+        self.budget = budget or pass_tokens(self._kind, self._shape.width)
         return self._rows(windows)
 
 
@@ -137,7 +137,8 @@ def _measure(bench: "Bench", name: str, shape: Shape, folder: Path, until_s: flo
     for kind in (MIXED, LONG):
         windows = half.windows(_texts(bench, kind))
         lengths = [len(window) for window in windows]
-        first = next(place for place in range(len(windows)) if sum(lengths[: place + 1]) >= sum(lengths) // 4)
+        full = min(sum(lengths), pass_tokens(half._kind, shape.width))
+        first = next(place for place in range(len(windows)) if sum(lengths[: place + 1]) >= full)
         found = {"texts": len(lengths), "tokens": sum(lengths), "TFLOP": round(shape.flops(lengths) / 1e12, 6)}
         for what, work in works.items():
             if bench.elapsed() > until_s and what != "fp16":

@@ -54,10 +54,10 @@ def _row(row: Any) -> Any:
     return np.frombuffer(base64.b64decode(row), dtype="<f4") if isinstance(row, str) else row
 
 
-def muster(server: Server) -> Contender:
+def muster(server: Server, name: str = "Muster") -> Contender:
     """As the `openai` SDK asks: base64."""
     return Contender(
-        "Muster",
+        name,
         server.port,
         "/v1/embeddings",
         lambda texts: embed_body(texts if len(texts) > 1 else texts[0]),

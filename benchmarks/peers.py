@@ -28,7 +28,9 @@ TITLES = {
 HOW = {
     EMBEDDINGS: """All servers are up with all-MiniLM-L6-v2 from the same files and get the same texts from the same load
 generator (the plain server every fourth of them); while one is measured the processes of the others are stopped.
-infinity-emb runs with its default engine on a CPU (torch with BetterTransformer) and with its ONNX engine.""",
+Muster is there twice: in fp32, and as `muster plan --precision auto` sets it up on this machine, which takes 8 bits where
+the accuracy gate passed; the floors are the planned one's, and the fp32 ratios stand beside them. infinity-emb
+runs with its default engine on a CPU (torch with BetterTransformer) and with its ONNX engine.""",
     CLASSIFIERS: """Random weights, mixed lengths. Muster gets 64 texts a request from 4 clients; the pipeline
 (batch_size=32, all scores) gets lists of 128 texts in the order in which they come, and sorted by length, in process
 and on as many threads; while one side computes the processes of the other are stopped.""",

@@ -26,16 +26,20 @@ START_TIMEOUT_S = 600
 class Server:
     """``muster up`` in a child process; ``milestones`` are the seconds after the start at which things answered."""
 
-    def __init__(self, port: int | None = None, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int | None = None, environment: dict[str, str] | None = None, config: Path | None = None
+    ) -> None:
+        """``config``: the topology, when not the checked-in one."""
         self.port = port or free_port()
         self._environment = {**os.environ, **(environment or {})}
+        self._topology = ["--config", str(config)] if config else []
         self.lines: list[str] = []
         self.milestones: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "serve_app.cli.main", "up", "--port", str(self.port)],
+            [sys.executable, "-m", "serve_app.cli.main", "up", "--port", str(self.port), *self._topology],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

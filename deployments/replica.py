@@ -18,7 +18,7 @@ from deployments.engines.cuda import TorchCuda
 from deployments.engines.device import Device, choose_device
 from deployments.engines.encoders import load_encoder
 from deployments.engines.generator import TASKS, Generator
-from deployments.engines.packed_encoder import BUDGETS
+from deployments.engines.packed_encoder import GPU_TOKENS, PackedEncoder
 from deployments.errors import InvalidInput, ModelNotReady
 from deployments.generation import Delta, GenerationRequest
 from deployments.generator_host import GeneratorHost
@@ -43,10 +43,11 @@ def _gpu_share() -> float:
     return float(ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0))
 
 
-def _policy(device: Device) -> BatchPolicy:
+def _policy(device: Device, engine: Engine) -> BatchPolicy:
     """Batches as large as one forward pass: what a GPU computes at a time, a CPU would take seconds for."""
     if device.kind == "cuda":
-        return BatchPolicy(budget=BUDGETS["cuda"], padded=False)
+        budget = engine.budget if isinstance(engine, PackedEncoder) else GPU_TOKENS
+        return BatchPolicy(budget=budget, padded=False)
     return BatchPolicy(budget=load_settings().token_budget)
 
 
@@ -97,7 +98,7 @@ class ModelReplica(HostedReplica):
     async def __init__(self, key: str, precision: Precision = "fp32") -> None:  # type: ignore[misc]  # Serve awaits it
         device = await asyncio.to_thread(choose_device, key, _gpu_share())
         engine, task = await asyncio.to_thread(_load, key, device, precision)
-        policy = _policy(device)
+        policy = _policy(device, engine)
         # Distinct texts, because equal ones are computed once.
         texts = [f"Text number {n} of a dozen tokens or so, for one full batch." for n in range(policy.budget // 12)]
         await self._serve(engine, policy, _input(task, "ok"), [_input(task, text) for text in texts])

@@ -29,16 +29,23 @@ from model_store.token_types import token_types
 
 PADDED = {"mpnet": "eager", "bart": "sdpa"}
 """Families whose texts are not packed, with the attention that they run with."""
-BUDGETS = {"cpu": 2_048, "cuda": 16_384}
-"""Tokens of one forward pass."""
+CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 2_048, 16_384, 65_536
 OVERHEADS = {"cpu": PASS_OVERHEAD, "cuda": 2_048}
 """What a padded pass costs beyond its tokens, in tokens: a GPU waits some milliseconds for a pass to be launched."""
+
+
+def pass_tokens(kind: str, width: int) -> int:
+    """Tokens of one forward pass of a model so wide. A pass on a GPU costs its launches whatever it computes, so a narrow
+    model gets as many as make the work of ``GPU_TOKENS`` at a width of 1,024; bounded, for whoever comes meanwhile."""
+    if kind == "cpu":
+        return CPU_TOKENS
+    return max(GPU_TOKENS, min(MOST_TOKENS, GPU_TOKENS * 1024**2 // width**2))
 
 
 class PackedEncoder(TextEncoder):
     """Runs the model itself in torch: fp32, or fp16 for a model that was opened so; rows are fp32 in both.
 
-    ``device``: ``cpu`` (behind the node's gate), ``cuda`` or ``cuda:N``.
+    ``device``: ``cpu`` (behind the node's gate), ``cuda`` or ``cuda:N``. ``budget``: tokens of a pass, once it is loaded.
     """
 
     def __init__(self, stored: StoredModel, settings: DeploymentSettings, device: str = "cpu") -> None:
@@ -46,8 +53,9 @@ class PackedEncoder(TextEncoder):
         self.backend = f"torch-{device}" if stored.precision == "fp32" else f"torch-{device}-{stored.precision}"
         self._settings = settings
         self._device = device
-        kind = device.partition(":")[0]
-        self._budget, self._overhead = BUDGETS[kind], OVERHEADS[kind]
+        self._kind = device.partition(":")[0]
+        self._overhead = OVERHEADS[self._kind]
+        self.budget = CPU_TOKENS
         self._model: Any = None
         self._gate: Any = nullcontext()
 
@@ -62,6 +70,7 @@ class PackedEncoder(TextEncoder):
         # BART's decoder would keep keys and values for a token that never comes.
         model.config.use_cache = False
         self._model = model.to(self._device).eval()
+        self.budget = pass_tokens(self._kind, model.config.hidden_size)
         if self._device == "cpu":
             torch.set_num_threads(self._settings.threads)
             self._gate = CpuGate(self._settings.gate_dir, self._settings.gate_slots)
@@ -96,8 +105,8 @@ class PackedEncoder(TextEncoder):
 
     def _cut(self, lengths: Sequence[int]) -> list[list[int]]:
         if self._packed:
-            return packed_batches(lengths, self._budget)
-        return padded_batches(lengths, self._budget, self._overhead)
+            return packed_batches(lengths, self.budget)
+        return padded_batches(lengths, self.budget, self._overhead)
 
     def _forward(self, windows: Sequence[Ids]) -> Any:
         """One pass over texts sorted by length, longest first: pooled states or logits, (texts, width) on the device."""

@@ -110,9 +110,10 @@ async def test_tenants_do_not_see_each_other(open_client, keys_file, redis_serve
         assert (await client.post("/api/v1/infer/s1", headers=bearer(north))).status_code == 200
         assert (await client.get(f"{path}/features", headers=bearer(south))).status_code == 404
         assert (await client.post("/api/v1/infer/s1", headers=bearer(south))).status_code == 404
-        assert (await client.get("/api/v1/metrics", headers=bearer(south))).json() == []
+        (own,) = (await client.get("/api/v1/metrics", headers=bearer(south))).json()
+        assert own["success"] is False
         erased = (await client.delete(path, headers=bearer(south))).json()
-        assert (erased["features"], erased["inference_records"]) == (False, 0)
+        assert (erased["features"], erased["inference_records"]) == (False, 1)
         assert (await client.get(f"{path}/features", headers=bearer(north))).status_code == 200
         assert len((await client.get("/api/v1/metrics", headers=bearer(north))).json()) == 1
     keys = redis_server.command("KEYS", "*").decode()

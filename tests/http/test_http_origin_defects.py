@@ -48,9 +48,16 @@ def test_1_5_a_batch_is_one_model_call_a_skill(monkeypatch):
     """The predecessor asked for each student and skill by itself: 5 to 6 students a second."""
     from trained_skills import engine, fresh_students
 
+    from deployments.skills.loaded import LoadedBundle
+
     loaded, rows = engine(), fresh_students()[1][:100]
-    calls, real = [], loaded._predict
-    monkeypatch.setattr(loaded, "_predict", lambda skill, base: calls.append((skill, len(base))) or real(skill, base))
+    calls, real = [], LoadedBundle.predict
+
+    def counted(self, skill, base, features):
+        calls.append((skill, len(base)))
+        return real(self, skill, base, features)
+
+    monkeypatch.setattr(LoadedBundle, "predict", counted)
     found = loaded.run(loaded.prepare(rows, {}))
     assert sorted(calls) == [("empathy", 100), ("problem_solving", 100), ("resilience", 100), ("self_regulation", 100)]
     assert len(found) == 100

@@ -14,6 +14,7 @@ from deployments.batching import BatchPolicy
 from deployments.engines.cuda import TorchCuda, ran_out_of_memory
 from deployments.engines.device import CPU, Device, choose_device
 from deployments.engines.encoders import load_encoder
+from deployments.engines.packed_encoder import PackedEncoder, pass_tokens
 from deployments.errors import DoesNotFit
 
 
@@ -87,8 +88,19 @@ def test_a_replica_takes_hold_of_its_share_before_it_loads(cuda, monkeypatch):
 
 def test_a_batch_is_as_large_as_a_pass_of_the_device(monkeypatch):
     monkeypatch.setenv("MUSTER_TOKEN_BUDGET", "300")
-    assert replica._policy(CPU) == BatchPolicy(budget=300, padded=True)
-    assert replica._policy(Device("cuda", 0.5)) == BatchPolicy(budget=16_384, padded=False)
+    engine = PackedEncoder.__new__(PackedEncoder)
+    engine.budget = 29_000
+    assert replica._policy(CPU, engine) == BatchPolicy(budget=300, padded=True)
+    assert replica._policy(Device("cuda", 0.5), engine) == BatchPolicy(budget=29_000, padded=False)
+    assert replica._policy(Device("cuda", 0.5), SimpleNamespace()) == BatchPolicy(budget=16_384, padded=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "tokens"),
+    [("cpu", 384, 2_048), ("cuda", 384, 65_536), ("cuda", 768, 29_127), ("cuda", 1024, 16_384), ("cuda", 4096, 16_384)],
+)
+def test_a_pass_is_as_much_work_for_a_narrow_model_as_for_a_wide_one(kind, width, tokens):
+    assert pass_tokens(kind, width) == tokens
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_a_call_waits_for_the_device_once(name, precision, device, monkeypatch):
     """torch raises where anything else waits for it."""
     engine = PackedEncoder(replace(case(name).stored, precision=precision), tiny_settings(), "cuda")
     engine.load()
-    engine._budget, texts = 100, sentences(60)
+    engine.budget, texts = 100, sentences(60)
     engine.encode(texts)
     fetch, fetched = engine._fetch, []
 

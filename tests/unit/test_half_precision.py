@@ -113,7 +113,7 @@ def test_it_says_that_it_is_in_16_bits():
 
 def test_the_passes_of_a_call_come_back_together(monkeypatch):
     engine = half(case("bert").stored)
-    engine._budget, fetched = 30, []
+    engine.budget, fetched = 30, []
     fetch = engine._fetch
     monkeypatch.setattr(engine, "_fetch", lambda rows: fetched.append(len(rows)) or fetch(rows))
     texts = sentences(12)

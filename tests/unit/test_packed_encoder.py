@@ -55,7 +55,7 @@ def test_both_engines_give_one_answer(name):
 def test_a_small_budget_cuts_passes_and_changes_nothing():
     small = PackedEncoder(case("bert").stored, tiny_settings())
     small.load()
-    small._budget = 30
+    small.budget = 30
     texts = [" ".join(WORDS[:count]) for count in range(12)]
     assert_equal(small.encode(texts), engine("bert").encode(texts))
 

@@ -8,7 +8,18 @@ import pytest
 
 from benchmarks import peer_embeddings, peers
 from benchmarks.checks.verdict import Verdict
-from benchmarks.peer_embeddings import MANY_MIXED, MANY_SHORT, ONE, ONNX, PLAIN, TORCH, agree, judge
+from benchmarks.peer_embeddings import (
+    EXACT,
+    MANY_MIXED,
+    MANY_SHORT,
+    ONE,
+    ONNX,
+    PLAIN,
+    PLANNED,
+    TORCH,
+    agree,
+    judge,
+)
 from benchmarks.peer_environments import REQUIREMENTS, read_pins
 from benchmarks.peer_servers import read_vectors
 
@@ -44,17 +55,20 @@ def test_vectors_agree_by_their_direction():
 
 
 def test_floors_are_judged_by_the_median_of_the_rounds_ratios():
-    figures = {f"Muster, {workload}": [170.0, 400.0, 100.0] for workload in (ONE, MANY_SHORT, MANY_MIXED)}
+    workloads = (ONE, MANY_SHORT, MANY_MIXED)
+    figures = {f"{PLANNED}, {workload}": [170.0, 400.0, 100.0] for workload in workloads}
+    figures |= {f"{EXACT}, {workload}": [85.0, 200.0, 50.0] for workload in workloads}
     figures |= {f"{TORCH}, {ONE}": [100.0, 100.0, 100.0], f"{PLAIN}, {ONE}": [25.0, 50.0, 12.5]}
     figures |= {f"{ONNX}, {ONE}": [100.0, 100.0, 100.0], f"{TORCH}, {MANY_SHORT}": [170.0, 100.0, 100.0]}
     verdict = Verdict("peers")
     judge(figures, verdict)
     assert dict(verdict.timed) == {
-        f"Muster / {TORCH}, {ONE} 1.7 >= 1.7": True,
-        f"Muster / {PLAIN}, {ONE} 8 >= 8": True,
-        f"Muster / {TORCH}, {MANY_SHORT} 1 >= 1.4": False,
+        f"{PLANNED} / {TORCH}, {ONE} 1.7 >= 1.7": True,
+        f"{PLANNED} / {PLAIN}, {ONE} 8 >= 8": True,
+        f"{PLANNED} / {TORCH}, {MANY_SHORT} 1 >= 1.4": False,
     }
-    assert verdict.figures[f"Muster / {ONNX}, {ONE}"] == 1.7
+    assert verdict.figures[f"{PLANNED} / {ONNX}, {ONE}"] == 1.7
+    assert verdict.figures[f"{EXACT} / {PLAIN}, {ONE}"] == 4
 
 
 def test_everybody_is_first_in_some_round():

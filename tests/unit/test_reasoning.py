@@ -127,7 +127,7 @@ def test_the_skill_object_has_the_contract_s_fields(assessed):
         body = to_json(assessed[0][skill])
         assert set(body) >= CONTRACT
         assert set(body) - CONTRACT == {
-            "source_agreement", "sources_missing", "missing_reasons", "warnings", "weights",
+            "source_agreement", "sources_missing", "missing_reasons", "warnings", "weights", "model_estimate",
         }  # fmt: skip
         assert body["skill_type"] == skill
         assert body["synthetic_model"] is True
