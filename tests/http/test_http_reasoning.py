@@ -26,6 +26,7 @@ from deployments.reasoning.ledger import MemoryLedger
 from deployments.settings import ReasoningSettings
 from deployments.skills.features import SKILLS
 from deployments.skills.fusion import fuse
+from deployments.skills.linguistic.extract import extract, read_sentences
 
 TRANSCRIPTS = yaml.safe_load((Path(__file__).parents[1] / "data" / "injected_transcripts.yaml").read_text())
 FAULTS = {
@@ -396,15 +397,15 @@ async def test_muster_s_own_chat_route_can_be_the_provider():
 
 
 def features_of(text):
-    """Counts, as any extractor makes them: what of a transcript reaches an assessment at all."""
-    found = re.findall(r"\w+", text)
-    share = len([word for word in found if word.lower() in ("friend", "sad", "helped", "kind", "why")]) / len(found)
-    return row_of(
-        word_count=len(found), avg_sentence_length=min(200, len(found) / max(1, text.count("."))),
-        empathy_markers=share, social_processes=share / 2, problem_solving_language=0.1, perseverance_indicators=0.05,
-        positive_sentiment=0.2, negative_sentiment=-0.1, task_completion_rate=0.5, recovery_rate=0.5,
-        distraction_resistance=0.7, collaboration_indicators=3, focus_duration=900,
-    )  # fmt: skip
+    """What of a transcript reaches an assessment: figures, by the extractor that the transcripts' route uses."""
+    linguistic = {**extract(read_sentences([text]), None, None).features}
+    return row_of(**{**BEHAVIOUR, **linguistic})
+
+
+BEHAVIOUR = {
+    "task_completion_rate": 0.5, "recovery_rate": 0.5, "distraction_resistance": 0.7, "collaboration_indicators": 3,
+    "focus_duration": 900,
+}  # fmt: skip
 
 
 def test_there_are_thirty():
