@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from deployments.cache import ResultCache
 from deployments.cached_fleet import CachedFleet
 from deployments.remote import ServeFleet
+from deployments.secret_chain import secrets_of
+from deployments.settings import SecretSettings
 from deployments.shared_cache import SharedCache
 from deployments.skills.alias_store import AliasStore
 from deployments.state import State
@@ -46,7 +48,9 @@ class Gateway:
         self._store_dir = store.store_dir
         replica = secrets.token_hex(3)
         metrics = GatewayMetrics(replica, serve_instruments(MIRRORED))
-        url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        chain = secrets_of(SecretSettings())
+        found = chain.get("redis-url", settings.redis_url)
+        url = found.get_secret_value() if found else None
         state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
         fleet = CachedFleet(
             ServeFleet({"skills": _row_hint}, _text_hint, metrics.served),
@@ -67,6 +71,8 @@ class Gateway:
             gate=StoredGates(ModelStore(store.store_dir)),
             remote=remote_fallback(settings, catalogue, metrics.remote_call),
             skill_replicas=SkillReplicas(AliasStore(store.skills_dir, url)),
+            secret_sources=chain.provenance,
+            weights_file=settings.fusion_weights or store.home / "fusion-weights.json",
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

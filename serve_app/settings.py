@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     remote_url: str = Field(
         "https://router.huggingface.co", description="The provider: Hugging Face's router, or its like."
     )
+    fusion_weights: Path | None = Field(
+        None, description="File of the fusion weights. Unset: fusion-weights.json of the data folder, if it is there."
+    )
     event_days: int = Field(90, ge=1, le=3650, description="Days that game events are kept.")
     transcript_sentiment: Literal["vader", "hosted"] = Field(
         "vader", description="Tone of transcripts: VADER's word list, or the model that plays the role `sentiment`."

@@ -34,6 +34,7 @@ from serve_app.api.students import Students
 from serve_app.api.summaries import Summaries
 from serve_app.api.telemetry import Telemetry
 from serve_app.api.transcripts import Transcripts
+from serve_app.api.weights import WeightRoutes
 
 DESCRIPTION = (
     "A team's own models on its own machines: embeddings, labels, generated text, and skill assessments with their "
@@ -83,6 +84,7 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         Completions,
         Summaries,
         Skills,
+        WeightRoutes,
         Students,
         Transcripts,
         Telemetry,
@@ -131,9 +133,11 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.access_log.start()
         await services.shared_metrics.start()
+        await services.weights.start()
         try:
             yield
         finally:
+            await services.weights.stop()
             await services.shared_metrics.stop()
             if services.remote is not None:
                 await services.remote.close()

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from deployments.call import Fleet
@@ -16,12 +17,14 @@ from serve_app.metrics import GatewayMetrics, SharedMetrics
 from serve_app.remote.fallback import RemoteFallback
 from serve_app.settings import Settings
 from serve_app.skill_replicas import Reports, nobody
+from serve_app.weight_keeper import WeightKeeper
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """The application's dependencies. ``gate``: what was measured of a model in fewer bits, by key and the
-    backend that serves it; None where nothing was. ``skill_replicas``: what the skill models' replicas report."""
+    backend that serves it; None where nothing was. ``skill_replicas``: what the skill models' replicas report.
+    ``weights_file``: of the fusion weights, which need not exist. ``secret_sources``: where each secret came from."""
 
     fleet: Fleet
     catalogue: Models
@@ -33,6 +36,9 @@ class Services:
     gate: Callable[[str, str | None], Mapping[str, Any] | None] = lambda key, backend: None
     remote: RemoteFallback | None = None
     skill_replicas: Callable[[], Awaitable[Reports]] = nobody
+    weights_file: Path | None = None
+    secret_sources: Callable[[], Mapping[str, Any]] = dict
+    weights: WeightKeeper = field(init=False)
     shared_metrics: SharedMetrics = field(init=False)
     observations: Observations = field(init=False)
     drift: DriftWatch = field(init=False)
@@ -41,3 +47,4 @@ class Services:
         object.__setattr__(self, "shared_metrics", SharedMetrics(self.metrics, self.state))
         object.__setattr__(self, "observations", Observations(self.state, self.settings.event_days))
         object.__setattr__(self, "drift", DriftWatch(Served(self.state), self.keys, self.metrics))
+        object.__setattr__(self, "weights", WeightKeeper(self.state, self.weights_file))

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.call import Answer
+from deployments.skills.assessment import NO_MODEL
 from deployments.skills.features import FeatureSet
 from model_store.errors import MusterError
 from serve_app.api.errors import error_body, row_for
 from serve_app.errors import UnknownStudent
-
-NO_MODEL = "none"
-"""The model version of a skill that no model took part in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ async def test_every_route_refuses_what_is_no_valid_key(guarded, method, path):
 async def test_every_route_asks_for_its_scope(guarded, method, path, kind):
     client, keys = guarded
     answer = await client.request(method, path, headers=bearer(keys[kind]), json={} if method != "GET" else None)
-    needed = "metrics" if path == "/metrics" else "infer"
+    changes = path.startswith("/api/v1/fusion/") and (method != "GET" or path.endswith("/history"))
+    needed = "metrics" if path == "/metrics" else "admin" if changes else "infer"
     allowed = kind in ("admin", needed) or path in ANY_KEY | NO_KEY
     assert (answer.status_code == 403) != allowed
     assert answer.status_code != 401
