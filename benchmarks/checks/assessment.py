@@ -30,7 +30,7 @@ def measure(port: int, rounds: int = 60, batches: int = 12) -> Verdict:
     verdict.figures["one student p99, ms"] = round(single.percentile(0.99) * 1e3, 1)
     batch = asyncio.run(_batches(port, batches))
     verdict.require("every batch answered", not batch.failures)
-    verdict.at_least("students a second in batches of 100", 100 * batches / batch.seconds, 200)
+    verdict.at_least("students a second in batches of 100", 100 * batches / batch.seconds, 400)
     answered = orjson.loads(batch.outcomes[0].body)
     verdict.require("100 of 100 students succeeded", answered["successful"] == 100)
     return verdict
