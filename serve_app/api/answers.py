@@ -185,14 +185,16 @@ class Reasoning(BaseModel):
 
 
 class Skill(BaseModel):
-    """One skill of one student. ``feature_importance``: exact SHAP values by feature. ``sources_missing``: sources that took
-    no part, why in ``missing_reasons``; ``model_version`` is ``none`` when the model is among them. ``weights``: the set that
-    was used, and the revision of all sets."""
+    """One skill of one student. ``model_estimate``: of the model alone, before fusion; None when it took no part.
+    ``feature_importance``: exact SHAP values by feature. ``sources_missing``: sources that took no part, why in
+    ``missing_reasons``; ``model_version`` is ``none`` when the model is among them. ``weights``: the set that was used, and
+    the revision of all sets."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     skill_type: str
     score: float = Field(ge=0, le=1)
+    model_estimate: float | None = None
     band: Literal["emerging", "developing", "proficient", "advanced"]
     confidence: float = Field(ge=0, le=1)
     confidence_parts: dict[str, float]
