@@ -1,0 +1,186 @@
+"""When the writer feels and writes how: by weekday, by time of day, how much it varies, and on which days there is an entry."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.journal.entries import Floats, Journal
+from deployments.journal.finding import ALPHA, Effect, Finding, Kind, Tested, holm
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+TIMES = ("night", "morning", "afternoon", "evening")
+"""Six hours each, from midnight."""
+FEWEST, FEWEST_IN_GROUP = 14, 3
+FEWEST_IN_HALF = 8
+RESAMPLES = 500
+
+
+def temporal_tests(journal: Journal) -> list[Tested]:
+    """All four, as far as there are enough entries."""
+    varied = _variability(journal, *journal.feeling) if journal.feeling else None
+    return [*group_tests(journal), *(test for test in (varied, _rhythm(journal)) if test is not None)]
+
+
+def group_tests(journal: Journal) -> list[Tested]:
+    """By weekday and by time of day."""
+    if journal.feeling is None:
+        return []
+    tests = (_by_weekday(journal, *journal.feeling), _by_time(journal, *journal.feeling))
+    return [test for test in tests if test is not None]
+
+
+def time_of_day(hours: Floats) -> NDArray[np.int64]:
+    return (hours // 6).astype(np.int64)
+
+
+def _by_weekday(journal: Journal, name: str, values: Floats) -> Tested | None:
+    """Over daily means: entries of one day are not independent."""
+    known = np.isfinite(values)
+    dates, place = np.unique(journal.dates[known], return_inverse=True)
+    means = np.bincount(place, values[known]) / np.bincount(place)
+    groups = (dates - 1) % 7  # day 1 of the year 1 was a Monday
+    return _compared("weekday_pattern", journal, name, means, groups, WEEKDAYS, journal.weekdays)
+
+
+def _by_time(journal: Journal, name: str, values: Floats) -> Tested | None:
+    known = np.isfinite(values)
+    times = time_of_day(journal.hours)
+    return _compared("time_of_day_pattern", journal, name, values[known], times[known], TIMES, times)
+
+
+def _compared(
+    kind: Kind,
+    journal: Journal,
+    name: str,
+    values: Floats,
+    groups: NDArray[np.int64],
+    names: Sequence[str],
+    of_entries: NDArray[np.int64],
+) -> Tested | None:
+    """Kruskal and Wallis over groups of three or more; None where two groups or 14 values are not reached."""
+    from scipy.stats import kruskal
+
+    large = [group for group in range(len(names)) if (groups == group).sum() >= FEWEST_IN_GROUP]
+    kept = np.isin(groups, large)
+    values, groups = values[kept], groups[kept]
+    if len(large) < 2 or len(values) < FEWEST or np.ptp(values) == 0:
+        return None
+    found = kruskal(*(values[groups == group] for group in large))
+    strength = float(found.statistic) / (len(values) - 1)
+
+    def tell() -> Finding:
+        return _tell_groups(journal, name, values, groups, names, large, strength, of_entries)
+
+    return Tested(kind, "Kruskal-Wallis", float(found.pvalue), tell)
+
+
+def _tell_groups(
+    journal: Journal,
+    name: str,
+    values: Floats,
+    groups: NDArray[np.int64],
+    names: Sequence[str],
+    large: Sequence[int],
+    strength: float,
+    of_entries: NDArray[np.int64],
+) -> Finding:
+    """Which groups stand out: each against the rest, by Mann and Whitney's test, corrected among themselves."""
+    from scipy.stats import mannwhitneyu
+
+    tested = [mannwhitneyu(values[groups == group], values[groups != group]) for group in large]
+    corrected = holm([float(each.pvalue) for each in tested])
+    standing = [group for group, p in zip(large, corrected, strict=True) if p <= ALPHA]
+    rows = {
+        names[group]: {
+            "mean": float(values[groups == group].mean()),
+            "values": int((groups == group).sum()),
+            "p_corrected": p,
+            **_difference(values[groups == group], values[groups != group]),
+        }
+        for group, p in zip(large, corrected, strict=True)
+    }
+    told = [f"{names[group]} ({rows[names[group]]['difference']:+.2f} against the rest)" for group in standing]
+    description = f"The {name} differs between {'weekdays' if names is WEEKDAYS else 'times of day'}" + (
+        f"; what stands out: {', '.join(told)}." if told else ", though none of them by itself."
+    )
+    evidence = np.isin(of_entries, standing or large)
+    data: Mapping[str, Any] = {"measure": name, "groups": rows, "stands_out": [names[group] for group in standing]}
+    title = f"{' and '.join(names[g] for g in standing)} stand out" if standing else f"The {name} follows the calendar"
+    return Finding(title, description, Effect("epsilon_squared", strength), journal.ids(evidence), data, _advice(rows))
+
+
+def _advice(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    low = min(rows, key=lambda group: rows[group]["difference"])
+    high = max(rows, key=lambda group: rows[group]["difference"])
+    found = []
+    if rows[low]["p_corrected"] <= ALPHA and rows[low]["difference"] < 0:
+        found.append(f"{low}: plan something small that does you good.")
+    if rows[high]["p_corrected"] <= ALPHA and rows[high]["difference"] > 0:
+        found.append(f"{high}: see what is different then, and keep it.")
+    return found
+
+
+def _difference(one: Floats, other: Floats) -> dict[str, float]:
+    """Difference of the means with a 95 % percentile bootstrap interval."""
+    from scipy.stats import bootstrap
+
+    def statistic(x: Floats, y: Floats, axis: int = -1) -> Any:
+        return x.mean(axis=axis) - y.mean(axis=axis)
+
+    found = bootstrap((one, other), statistic, n_resamples=RESAMPLES, method="percentile", rng=0).confidence_interval
+    return {"difference": float(one.mean() - other.mean()), "lower": float(found.low), "upper": float(found.high)}
+
+
+def _variability(journal: Journal, name: str, values: Floats) -> Tested | None:
+    """Brown and Forsythe's test: does the feeling vary as much in the second half as in the first?"""
+    from scipy.stats import levene
+
+    known = np.flatnonzero(np.isfinite(values))
+    first, second = values[known[: len(known) // 2]], values[known[len(known) // 2 :]]
+    if len(first) < FEWEST_IN_HALF or not (np.ptp(first) and np.ptp(second)):
+        return None
+    ratio = float(second.std(ddof=1) / first.std(ddof=1))
+
+    def tell() -> Finding:
+        more = ratio > 1
+        return Finding(
+            f"{name.capitalize()} varies {'more' if more else 'less'} than before",
+            f"The {name} spreads {ratio:.2f} times as much in the second half of the entries as in the first.",
+            Effect("ratio_of_standard_deviations", ratio),
+            journal.ids(known),
+            {"measure": name, "first_half": float(first.std(ddof=1)), "second_half": float(second.std(ddof=1))},
+            ("Note what the best and the worst of the latest days had in common.",) if more else (),
+        )
+
+    return Tested("mood_variability", "Brown-Forsythe", float(levene(first, second, center="median").pvalue), tell)
+
+
+def _rhythm(journal: Journal) -> Tested | None:
+    """Are there entries on some weekdays more often than on others? Days with and without, over all days of the span."""
+    from scipy.stats import chi2_contingency
+
+    first, last = int(journal.dates.min()), int(journal.dates.max())
+    there = np.bincount((np.arange(first, last + 1) - 1) % 7, minlength=7)
+    written = np.bincount((np.unique(journal.dates) - 1) % 7, minlength=7)
+    table = np.array([written, there - written])
+    if there.min() < 4 or not table.sum(axis=1).all():
+        return None
+    found = chi2_contingency(table)
+    if found.expected_freq.min() < 3:
+        return None
+    strength = float(np.sqrt(found.statistic / there.sum()))
+    shares = {name: float(written[day] / there[day]) for day, name in enumerate(WEEKDAYS)}
+
+    def tell() -> Finding:
+        most, least = max(shares, key=lambda day: shares[day]), min(shares, key=lambda day: shares[day])
+        return Finding(
+            f"Most entries are written on {most}s",
+            f"There is an entry on {shares[most]:.0%} of all {most}s and on {shares[least]:.0%} of all {least}s.",
+            Effect("cramers_v", strength),
+            journal.ids(slice(None)),
+            {"share_of_days_with_an_entry": shares},
+        )
+
+    return Tested("writing_rhythm", "chi-square", float(found.pvalue), tell)
