@@ -81,7 +81,10 @@ def _summary(journal: Journal) -> dict[str, Any]:
     """Means over all entries; what is not known is left out."""
     found: dict[str, Any] = {}
     if journal.polarity is not None:
-        found["sentiment"] = {"mean": float(journal.polarity.mean()), "standard_deviation": float(journal.polarity.std())}
+        found["sentiment"] = {
+            "mean": float(journal.polarity.mean()),
+            "standard_deviation": float(journal.polarity.std()),
+        }
     if journal.emotions is not None:
         found["emotions"] = dict(zip(EMOTIONS, journal.emotions.mean(axis=0).tolist(), strict=True))
     return found

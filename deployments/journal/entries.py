@@ -92,7 +92,8 @@ class Journal:
     def days(self) -> Floats:
         """Days since the first entry."""
         moments = np.array([entry.created_at.timestamp() for entry in self.entries])
-        return (moments - moments[0]) / SECONDS_A_DAY
+        days: Floats = (moments - moments[0]) / SECONDS_A_DAY
+        return days
 
     @cached_property
     def dates(self) -> NDArray[np.int64]:

@@ -35,7 +35,7 @@ class Lexicon:
 
 @dataclass(frozen=True)
 class WordCounts:
-    """Rows are texts. ``shares``: by category (n,), 0 to 1; ``risks``: by risk (n,), whether it is mentioned; ``words``: (n,);
+    """Rows are texts, all arrays (n,). ``shares``: by category, 0 to 1; ``risks``: by risk, whether it is mentioned;
     ``long_words``, ``contractions``: shares; ``exclamations``: exclamation marks by sentence ends."""
 
     shares: Mapping[str, Floats]
@@ -53,8 +53,8 @@ def load_lexicon() -> Lexicon:
     phrases: dict[str, dict[str, list[tuple[str, ...]]]] = {risk: {} for risk in RISKS}
     for risk in RISKS:
         for phrase in raw["phrases"][risk]:
-            words = tuple(phrase.split())
-            phrases[risk].setdefault(words[0], []).append(words)
+            row = tuple(phrase.split())
+            phrases[risk].setdefault(row[0], []).append(row)
     words = {name: frozenset(listed.split()) for name, listed in raw["words"].items()}
     return Lexicon(raw["version"], words, phrases, frozenset(raw["negations"].split()))
 
@@ -76,7 +76,7 @@ def _count(text: str, lexicon: Lexicon) -> dict[str, float]:
     total = max(1, len(words))
     row = {name: sum(word in listed for word in words) / total for name, listed in lexicon.words.items()}
     row |= {f"risk {risk}": float(_mentions(tokens, risk, lexicon)) for risk in RISKS}
-    ends = sum(token in ".!?" for token in tokens)
+    ends = sum(map(tokens.count, ".!?"))
     return row | {
         "words": float(len(words)),
         "long": sum(len(word) >= LONG_WORD for word in words) / total,
@@ -90,9 +90,10 @@ def _mentions(tokens: Sequence[str], risk: str, lexicon: Lexicon) -> bool:
     starts = lexicon.phrases[risk]
     for place, token in enumerate(tokens):
         for phrase in starts.get(token, ()):
-            if tuple(tokens[place : place + len(phrase)]) == phrase:
-                if risk == "crisis" or not _negated(tokens[max(0, place - NEGATION_REACH) : place], lexicon):
-                    return True
+            before = tokens[max(0, place - NEGATION_REACH) : place]
+            stands = tuple(tokens[place : place + len(phrase)]) == phrase
+            if stands and (risk == "crisis" or not _negated(before, lexicon)):
+                return True
     return False
 
 

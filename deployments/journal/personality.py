@@ -96,7 +96,9 @@ def columns(journal: Journal, counts: WordCounts) -> dict[str, Floats]:
     return found
 
 
-def profile(journal: Journal, counts: WordCounts, *, detailed: bool = True, now: datetime | None = None) -> dict[str, Any]:
+def profile(
+    journal: Journal, counts: WordCounts, *, detailed: bool = True, now: datetime | None = None
+) -> dict[str, Any]:
     """The profile of the API. Dimensions without any indicator that is known are left out."""
     known = columns(journal, counts)
     dimensions, intervals = {}, {}
@@ -177,7 +179,9 @@ def _sides(intervals: Mapping[str, Sequence[float]]) -> tuple[list[str], list[st
 
 def _style(known: Mapping[str, Floats], counts: WordCounts) -> tuple[str, dict[str, float]]:
     """The highest of four scores; ties go to the first."""
-    formal = Indicator("", 0.1, 0.3).score(counts.long_words.mean()) + Indicator("", 0, 0.01).score(known["formal"].mean())
+    formal = Indicator("", 0.1, 0.3).score(counts.long_words.mean()) + Indicator("", 0, 0.01).score(
+        known["formal"].mean()
+    )
     casual = Indicator("", 0, 0.02).score(known["informal"].mean()) + Indicator("", 0, 0.06).score(
         counts.contractions.mean()
     )
@@ -207,11 +211,13 @@ def _steady(journal: Journal) -> Floats:
 
     usual = float(circmean(journal.hours, high=24, low=0))
     away = np.abs(journal.hours - usual)
-    return 1 - np.minimum(away, 24 - away) / 12
+    near: Floats = 1 - np.minimum(away, 24 - away) / 12
+    return near
 
 
 def _spread(embeddings: Floats) -> Floats:
     """Cosine distance of each entry from the mean of all."""
     centre = embeddings.mean(axis=0)
     lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(centre)
-    return 1 - embeddings @ centre / np.maximum(lengths, 1e-12)
+    distances: Floats = 1 - embeddings @ centre / np.maximum(lengths, 1e-12)
+    return distances

@@ -1,6 +1,6 @@
 """What may come next: the trend with its interval, four risks, and when things go better. No diagnosis.
 
-"No clear trend" is an answer. What is foretold is where most days would lie if nothing changes; it knows nothing of the world.
+"No clear trend" is an answer. What is foretold is where most days would lie if nothing changes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _FEELINGS: Mapping[str, tuple[str, float, float]] = {
 }
 """What is looked at beside the words: an emotion's mean, or the share of social words; where it counts 0 and where 1."""
 _ADVICE = {
-    "crisis": "Talk with somebody today: a person you trust, a doctor, or a crisis line. In danger, call the emergency number.",
+    "crisis": "Talk with somebody today: a person you trust, a doctor, or a crisis line; in danger the emergency number.",
     "depression": "Low days are mentioned: a doctor or a counsellor is a good person to tell.",
     "anxiety": "Worry is mentioned: note what set it off, and try slow breathing for five minutes.",
     "isolation_risk": "Being alone is mentioned: write to one person this week.",
@@ -101,7 +101,9 @@ def forecast(days: Floats, means: Floats, trend: Trend, horizon: int) -> tuple[f
         rest = means - np.median(means)
     else:
         ahead = days[-1] + horizon - np.median(days)
-        level, lower, upper = (float(np.median(means) + slope * ahead) for slope in (trend.slope, trend.lower, trend.upper))
+        level, lower, upper = (
+            float(np.median(means) + slope * ahead) for slope in (trend.slope, trend.lower, trend.upper)
+        )
         rest = means - (np.median(means) + trend.slope * (days - np.median(days)))
     down, up = np.quantile(rest, (0.025, 0.975))
     return float(np.clip(level, -1, 1)), [float(np.clip(lower + down, -1, 1)), float(np.clip(upper + up, -1, 1))]

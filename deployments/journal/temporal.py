@@ -1,4 +1,4 @@
-"""When the writer feels and writes how: by weekday, by time of day, how much it varies, and on which days there is an entry."""
+"""How the writer feels by weekday and by time of day, how much that varies, and on which days there are entries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -35,7 +35,7 @@ class Theme:
 
 @dataclass(frozen=True, slots=True)
 class Themes:
-    """Largest first; none where ``why`` says so. ``silhouette``: mean of all entries; ``p``: share of chance at least as good."""
+    """Largest first; none where ``why`` says so. ``silhouette``: mean of all entries; ``p``: how often chance is as good."""
 
     themes: Sequence[Theme] = field(default_factory=tuple)
     silhouette: float | None = None
@@ -133,7 +133,7 @@ def _described(points: Floats, labels: NDArray[np.int64], texts: Sequence[str]) 
 
 
 def _terms(groups: Sequence[NDArray[np.int64]], texts: Sequence[str]) -> list[list[str]]:
-    """Words of two entries or more that a theme's entries have rather than the others' (mean tf-idf, theirs less the rest's)."""
+    """Words of two entries or more that a theme's entries have rather than the others' (mean tf-idf less the rest's)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(stop_words="english", min_df=2, token_pattern=_WORD, sublinear_tf=True)

@@ -68,9 +68,7 @@ def fit(days: Floats, values: Floats) -> Trend:
     tested = kendalltau(days, values)
     found = theilslopes(values, days, 0.95, method="separate")
     slope, lower, upper = float(found.slope), float(found.low_slope), float(found.high_slope)
-    return Trend(
-        len(days), slope, lower, upper, float(found.intercept), float(tested.statistic), float(tested.pvalue)
-    )
+    return Trend(len(days), slope, lower, upper, float(found.intercept), float(tested.statistic), float(tested.pvalue))
 
 
 def trend_tests(journal: Journal) -> list[Tested]:
