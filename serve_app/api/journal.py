@@ -18,6 +18,7 @@ from deployments.journal.store import JournalStore
 from serve_app.api.bodies import read
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
+from serve_app.api.journal_entries import parse_entries
 from serve_app.api.journal_flow import Analysed, JournalFlow
 from serve_app.api.journal_schemas import (
     USER_ID,
@@ -33,7 +34,6 @@ from serve_app.api.journal_schemas import (
     PredictiveRequest,
     StoredEntries,
     Timeframe,
-    parse_entries,
 )
 from serve_app.api.openapi import json_body
 from serve_app.api.services import Services

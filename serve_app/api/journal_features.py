@@ -85,6 +85,10 @@ class Asked:
     def tenant(self) -> str:
         return exchange_of(self.request).tenant
 
+    def place(self, key: bytes) -> bytes:
+        """Where memory keeps it: nobody's features are another's, and those of who was erased are not found again."""
+        return self.owner.encode() + b"\0" + self.epoch + b"\0" + key
+
     @property
     def keeps(self) -> bool:
         """Whether answers may be kept and taken from what is kept."""
@@ -205,13 +209,13 @@ class FeatureSource:
         if not asked.keeps:
             return [None] * len(asked.entries)
         keys = [_key(digest, role, who) for digest in asked.digests]
-        rows: list[Rows | None] = [kept.value if (kept := self._memory.get(key)) else None for key in keys]
+        rows: list[Rows | None] = [kept.value if (kept := self._memory.get(asked.place(key))) else None for key in keys]
         lacking = [index for index, row in enumerate(rows) if row is None]
         if lacking:
             held = await self._store.features(asked.tenant, asked.owner, [keys[index] for index in lacking])
             for index, value in zip(lacking, held, strict=True):
                 if (kept := _unpacked(value)) is not None:
-                    self._memory.put(keys[index], kept)
+                    self._memory.put(asked.place(keys[index]), kept)
                     rows[index] = kept.value
         return rows
 
@@ -221,7 +225,7 @@ class FeatureSource:
         packed = {_identity_field(role): who.identity}
         for place, row in zip(places, fresh, strict=True):
             key, kept = _key(asked.digests[place], role, who), Kept(row.copy(), 0)
-            self._memory.put(key, kept)
+            self._memory.put(asked.place(key), kept)
             packed[key] = kept.packed()
         await self._store.keep_features(asked.tenant, asked.owner, asked.epoch, packed)
 

@@ -16,8 +16,9 @@ from deployments.journal.prediction import Wanted
 from deployments.journal.store import INLINE, JournalStore
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.exchange import exchange_of
+from serve_app.api.journal_entries import parse_entries
 from serve_app.api.journal_features import ROLES, Features, FeatureSource
-from serve_app.api.journal_schemas import MOST_ANALYSED, parse_entries
+from serve_app.api.journal_schemas import MOST_ANALYSED
 from serve_app.api.journal_schemas import Question as Asked
 from serve_app.api.services import Services
 from serve_app.errors import UnknownJournal

@@ -1,13 +1,11 @@
 """The shapes of the journal's requests."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deployments.errors import InvalidInput
-from deployments.journal.entries import MOMENT, Entry, parse_moment
-from serve_app.api.embeddings import check_text
+from deployments.journal.entries import MOMENT
 from serve_app.api.schemas import STUDENT_ID, Body
 
 USER_ID, USER_ID_WORDS = STUDENT_ID, "1 to 128 letters, digits and . _ : - and starts with a letter or digit"
@@ -84,20 +82,6 @@ JOURNAL_REQUESTS: tuple[type[BaseModel], ...] = (
     PredictiveRequest,
 )
 Question = ComprehensiveRequest | PersonalityRequest | PredictiveRequest
-
-
-def parse_entries(given: Sequence[JournalEntry], longest: int) -> list[Entry]:
-    """Entries as they are computed with. Raises ``InvalidInput`` for a wrong moment, NUL, or an id that is there twice."""
-    seen: set[str] = set()
-    entries = []
-    for index, each in enumerate(given):
-        path = f"entries[{index}]"
-        check_text(each.text, longest, f"{path}.text")
-        if each.id in seen:
-            raise InvalidInput("This id is there twice.", f"{path}.id")
-        seen.add(each.id)
-        entries.append(Entry(each.id, each.text, parse_moment(each.created_at, f"{path}.created_at"), each.mood))
-    return entries
 
 
 class Answer(BaseModel):
