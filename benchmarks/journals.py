@@ -69,7 +69,9 @@ class Journals:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
-    def entries(self, count: int, words: int | None = None, topics: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    def entries(
+        self, count: int, words: int | None = None, topics: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         """One entry a day or two. ``topics``: one topic an entry, drawn from these; None mixes all in every entry.
 
         ``words``: of each entry; None: log-normal with a median of 120, and every twentieth entry has 1,000.
