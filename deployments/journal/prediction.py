@@ -165,8 +165,10 @@ def _opportunities(journal: Journal) -> list[dict[str, Any]]:
     for test, p in zip(tests, holm([test.p for test in tests]), strict=True):
         if p > ALPHA:
             continue
-        for name, group in test.tell().data["groups"].items():
-            if group["p_corrected"] <= ALPHA and group["difference"] > 0:
+        data = test.tell().data
+        for name in data["stands_out"]:
+            group = data["groups"][name]
+            if group["difference"] > 0:
                 kind = "weekday" if name in WEEKDAYS else "time_of_day"
                 found.append({kind: name, "p_of_the_pattern": p, **group})
     return found

@@ -86,12 +86,13 @@ def _tell_groups(
     strength: float,
     of_entries: NDArray[np.int64],
 ) -> Finding:
-    """Which groups stand out: each against the rest, by Mann and Whitney's test, corrected among themselves."""
+    """Each group against the rest, by Mann and Whitney's test, corrected among themselves; and which of them stand out."""
     from scipy.stats import mannwhitneyu
 
     tested = [mannwhitneyu(values[groups == group], values[groups != group]) for group in large]
     corrected = holm([float(each.pvalue) for each in tested])
-    standing = [group for group, p in zip(large, corrected, strict=True) if p <= ALPHA]
+    certain = {group for group, p in zip(large, corrected, strict=True) if p <= ALPHA}
+    standing = sorted(certain.intersection(_standing(values, groups, large)))
     rows = {
         names[group]: {
             "mean": float(values[groups == group].mean()),
@@ -107,19 +108,38 @@ def _tell_groups(
     )
     evidence = np.isin(of_entries, standing or large)
     data: Mapping[str, Any] = {"measure": name, "groups": rows, "stands_out": [names[group] for group in standing]}
-    title = f"{' and '.join(names[g] for g in standing)} stand out" if standing else f"The {name} follows the calendar"
-    return Finding(title, description, Effect("epsilon_squared", strength), journal.ids(evidence), data, _advice(rows))
+    title = f"{' and '.join(data['stands_out'])} stand out" if standing else f"The {name} follows the calendar"
+    advice = _advice(rows, data["stands_out"])
+    return Finding(title, description, Effect("epsilon_squared", strength), journal.ids(evidence), data, advice)
 
 
-def _advice(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    low = min(rows, key=lambda group: rows[group]["difference"])
-    high = max(rows, key=lambda group: rows[group]["difference"])
-    found = []
-    if rows[low]["p_corrected"] <= ALPHA and rows[low]["difference"] < 0:
-        found.append(f"{low}: plan something small that does you good.")
-    if rows[high]["p_corrected"] <= ALPHA and rows[high]["difference"] > 0:
-        found.append(f"{high}: see what is different then, and keep it.")
+def _standing(values: Floats, groups: NDArray[np.int64], large: Sequence[int]) -> list[int]:
+    """Groups that stand out one after the other: the surest goes, until those that are left do not differ any more.
+
+    One bright group alone makes every other darker than its rest.
+    """
+    from scipy.stats import kruskal, mannwhitneyu
+
+    left, found = [*large], list[int]()
+    while len(left) > 1:
+        own = {group: values[groups == group] for group in left}
+        if np.ptp(np.concatenate([*own.values()])) == 0 or kruskal(*own.values()).pvalue > ALPHA:
+            break
+        rest = {group: np.concatenate([own[other] for other in left if other != group]) for group in left}
+        mean = values.mean()
+        # Of two that are left each is as sure as the other: the one farther from the mean of all stands out.
+        surest = min(left, key=lambda g: (mannwhitneyu(own[g], rest[g]).pvalue, -abs(own[g].mean() - mean)))
+        found.append(surest)
+        left.remove(surest)
     return found
+
+
+def _advice(rows: Mapping[str, Mapping[str, Any]], standing: Sequence[str]) -> list[str]:
+    low = [group for group in standing if rows[group]["difference"] < 0]
+    high = [group for group in standing if rows[group]["difference"] > 0]
+    return [f"{group}: plan something small that does you good." for group in low] + [
+        f"{group}: see what is different then, and keep it." for group in high
+    ]
 
 
 def _difference(one: Floats, other: Floats) -> dict[str, float]:
