@@ -7,15 +7,17 @@ answers for a role now is learned by asking it for one word, which the result ca
 import asyncio
 import hmac
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
 
 from deployments.cache import Kept, ResultCache
-from deployments.errors import Cancelled, EngineFault, Overloaded, StateUnavailable
+from deployments.errors import Cancelled, EngineFault, ModelNotReady, Overloaded, StateUnavailable
 from deployments.journal.entries import Entry, Journal
 from deployments.journal.store import JournalStore
 from model_store.errors import MusterError
@@ -61,7 +63,6 @@ class Features:
     who: dict[str, Who] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    digests: list[bytes] = field(default_factory=list)
 
     def journal(self, entries: Sequence[Entry]) -> Journal:
         """The entries with what is known of them."""
@@ -73,13 +74,14 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose entries these are. ``owner`` and ``epoch`` are the store's."""
+    """Whose entries these are. ``owner`` and ``epoch`` are the store's; ``until``: monotonic, when models must be done."""
 
     request: Request
     entries: Sequence[Entry]
     owner: str
     epoch: bytes
     digests: Sequence[bytes]
+    until: float
 
     @property
     def tenant(self) -> str:
@@ -103,72 +105,74 @@ class FeatureSource:
         self._memory = ResultCache(MEMORY_BYTES, services.settings.cache_ttl_s)
         self._own_salt = secrets.token_bytes(32)
 
-    async def gather(self, request: Request, entries: Sequence[Entry], owner: str, epoch: bytes) -> Features:
-        """Features by role; a role that does not answer in its share of the time is named and left out.
+    async def open(self, request: Request, entries: Sequence[Entry], owner: str, epoch: bytes) -> Asked:
+        """The entries with their digests, and until when the models may take."""
+        digests = await self._digests(exchange_of(request).tenant, entries)
+        until = time.monotonic() + SHARE * exchange_of(request).context(1).remaining()
+        return Asked(request, entries, owner, epoch, digests, until)
+
+    async def identify(self, asked: Asked) -> dict[str, Who]:
+        """Who answers for each role now; of one that is silent who did when something was kept last, or nobody.
 
         Raises ``Cancelled`` and ``Overloaded``.
         """
-        digests = await self._digests(exchange_of(request).tenant, entries)
-        asked, found = Asked(request, entries, owner, epoch, digests), Features(digests=list(digests))
-        until = SHARE * exchange_of(request).context(1).remaining()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for role in ROLES:
-                    group.create_task(self._role(role, asked, found, until))
-        except* FATAL as errors:
-            raise errors.exceptions[0] from None
+        found: dict[str, Who] = {}
+
+        async def learn(role: str) -> None:
+            try:
+                async with asyncio.timeout((asked.until - time.monotonic()) / 2):
+                    found[role] = (await self._ask(role, asked.request, [PROBE]))[1]
+            except FATAL:
+                raise
+            except (MusterError, TimeoutError):
+                (held,) = await self._store.features(asked.tenant, asked.owner, [_identity_field(role)])
+                if held:
+                    model, _, revision = held.decode().rpartition("@")
+                    found[role] = Who(model, revision, False)
+
+        await _for_each_role(learn)
         return found
 
-    async def _role(self, role: str, asked: Asked, found: Features, until_s: float) -> None:
-        try:
-            async with asyncio.timeout(until_s):
-                await self._answer(role, asked, found)
-        except FATAL:
-            raise
-        except TimeoutError:
-            found.missing[role] = "deadline_exceeded"
-        except MusterError as error:
-            found.missing[role] = row_for(error).code
+    async def gather(self, asked: Asked, who: Mapping[str, Who]) -> Features:
+        """Features by role; a role that does not answer in time is named and left out.
 
-    async def _answer(self, role: str, asked: Asked, found: Features) -> None:
+        Raises ``Cancelled`` and ``Overloaded``.
+        """
+        found = Features()
+
+        async def get(role: str) -> None:
+            try:
+                async with asyncio.timeout(asked.until - time.monotonic()):
+                    await self._get(role, asked, who.get(role), found)
+            except FATAL:
+                raise
+            except TimeoutError:
+                found.missing[role] = "deadline_exceeded"
+            except MusterError as error:
+                found.missing[role] = row_for(error).code
+
+        await _for_each_role(get)
+        return found
+
+    async def _get(self, role: str, asked: Asked, who: Who | None, found: Features) -> None:
         """Kept rows, and the rest from the model; from the start once more when that was another one than was kept of."""
         texts = [entry.text for entry in asked.entries]
-        try:
-            _, who = await self._ask(role, asked.request, [PROBE])
-        except FATAL:
-            raise
-        except MusterError:
-            # Nobody answers now: perhaps all of it is kept from when somebody did.
-            await self._from_kept(role, asked, found)
-            return
         for _ in range(ATTEMPTS):
-            rows = await self._kept(role, asked, who)
+            rows = await self._kept(role, asked, who) if who else [None] * len(texts)
             missing = [index for index, row in enumerate(rows) if row is None]
-            if not missing:
-                break
-            fresh, answered = await self._ask(role, asked.request, [texts[index] for index in missing])
-            await self._keep(role, asked, answered, missing, fresh)
-            if answered.identity == who.identity:
-                for index, row in zip(missing, fresh, strict=True):
-                    rows[index] = row
+            fresh, answered = (
+                await self._ask(role, asked.request, [texts[i] for i in missing]) if missing else ((), who)
+            )
+            if missing and answered is not None:
+                await self._keep(role, asked, answered, missing, np.asarray(fresh))
+            for index, row in zip(missing, fresh, strict=True):
+                rows[index] = row
+            if answered is not None and (answered == who or len(missing) == len(texts)):
+                found.rows[role], found.who[role] = np.stack([row for row in rows if row is not None]), answered
                 found.asked[role] = len(missing)
-                break
+                return
             who = answered
-        else:
-            fresh, who = await self._ask(role, asked.request, texts)
-            rows, found.asked[role] = list(fresh), len(texts)
-        found.rows[role], found.who[role] = np.stack([row for row in rows if row is not None]), who
-
-    async def _from_kept(self, role: str, asked: Asked, found: Features) -> None:
-        """Raises what the role's own answer raises, when not every entry is kept."""
-        (held,) = await self._store.features(asked.tenant, asked.owner, [_identity_field(role)])
-        model, _, revision = (held or b"").decode().rpartition("@")
-        who = Who(model, revision, False)
-        rows = await self._kept(role, asked, who) if held else [None]
-        if any(row is None for row in rows):
-            fresh, who = await self._ask(role, asked.request, [entry.text for entry in asked.entries])
-            rows = list(fresh)
-        found.rows[role], found.who[role] = np.stack([row for row in rows if row is not None]), who
+        raise ModelNotReady(role, "its model changes at this moment", 1.0)
 
     # -- models ----------------------------------------------------------------------------------------------------
 
@@ -245,6 +249,16 @@ class FeatureSource:
             return await self._services.state.salt(tenant)
         except StateUnavailable:
             return hmac.digest(self._own_salt, tenant.encode(), "sha256")
+
+
+async def _for_each_role(work: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    """All roles at once. Raises the first error of one of them."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for role in ROLES:
+                group.create_task(work(role))
+    except* Exception as errors:  # noqa: BLE001 - the group's own error would hide which it was
+        raise errors.exceptions[0] from None
 
 
 def _key(digest: bytes, role: str, who: Who) -> bytes:

@@ -17,7 +17,8 @@ from deployments.journal.store import INLINE, JournalStore
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.exchange import exchange_of
 from serve_app.api.journal_entries import parse_entries
-from serve_app.api.journal_features import ROLES, Features, FeatureSource
+from serve_app.api.journal_features import ROLES, Features, FeatureSource, Who
+from serve_app.api.journal_features import Asked as Work
 from serve_app.api.journal_schemas import MOST_ANALYSED
 from serve_app.api.journal_schemas import Question as Asked
 from serve_app.api.services import Services
@@ -85,18 +86,21 @@ class JournalFlow:
                 f"This needs at least {fewest} entries; there are {len(entries)} in the timeframe.",
                 "user_id" if asked.entries is None else "entries",
             )
-        features = await self._features.gather(request, entries, owner, epoch)
-        done = Analysed(entries, available, features)
+        work = await self._features.open(request, entries, owner, epoch)
+        who = await self._features.identify(work)
+        done = Analysed(entries, available, Features(who=dict(who)))
         if len(entries) < fewest_for_more:
             reason = f"needs {fewest_for_more} entries; there are {len(entries)}"
             done.skipped = dict.fromkeys(parts[1:], reason)
             parts = parts[:1]
-        fields = {part: await self._field(request, part, asked, entries, features, options) for part in parts}
-        await self._take_kept(request, done, owner, fields)
+        told = [asked.timeframe, sorted(options.items())]
+        if len(who) == len(ROLES):
+            await self._take_kept(work, done, await self._fields(work, parts, told, who))
         wanted = [part for part in parts if part not in done.parts]
         if wanted:
+            done.features = await self._features.gather(work, who)
             await self._compute(request, asked, done, wanted, options)
-            await self._keep(request, done, owner, epoch, {part: fields[part] for part in wanted})
+            await self._keep(work, done, await self._fields(work, wanted, told, done.features.who))
         return done
 
     async def _entries(self, request: Request, asked: Asked) -> tuple[list[Entry], int, str, bytes]:
@@ -134,40 +138,27 @@ class JournalFlow:
 
     # -- what is kept ----------------------------------------------------------------------------------------------
 
-    async def _field(
-        self,
-        request: Request,
-        part: str,
-        asked: Asked,
-        entries: Sequence[Entry],
-        features: Features,
-        options: Mapping[str, Any],
-    ) -> str:
-        """The part's name and an HMAC of all that it is computed from: the same in every process, nothing of a text."""
-        salt = await self._features.salt(exchange_of(request).tenant)
+    async def _fields(
+        self, work: Work, parts: Sequence[str], told: Sequence[Any], who: Mapping[str, Who]
+    ) -> dict[str, str]:
+        """By part: its name and an HMAC of all that it is computed from, the same in every process, nothing of a text."""
+        salt = await self._features.salt(work.tenant)
         rows = [
             [entry.id, entry.created_at.isoformat(), entry.mood, digest.hex()]
-            for entry, digest in zip(entries, features.digests, strict=True)
+            for entry, digest in zip(work.entries, work.digests, strict=True)
         ]
-        who = [[role, features.who[role].identity.decode() if role in features.who else None] for role in ROLES]
-        versions = [VERSION, load_lexicon().version]
-        given = [part, asked.timeframe, sorted(options.items()), versions, who, rows]
-        return f"{part}:{hmac.digest(salt, orjson.dumps(given), 'sha256').hex()}"
+        models = [[role, who[role].identity.decode() if role in who else None] for role in ROLES]
+        given = orjson.dumps([VERSION, load_lexicon().version, *told, models, rows])
+        return {part: f"{part}:{hmac.digest(salt, part.encode() + given, 'sha256').hex()}" for part in parts}
 
-    async def _take_kept(self, request: Request, done: Analysed, owner: str, fields: Mapping[str, str]) -> None:
-        context = exchange_of(request).context(1)
-        if context.no_store or not fields:
-            return
-        held = await self._store.results(context.tenant, owner, [*fields.values()])
-        done.parts |= {part: held[name] for part, name in fields.items() if name in held}
-        done.cached = [*done.parts]
+    async def _take_kept(self, work: Work, done: Analysed, fields: Mapping[str, str]) -> None:
+        if work.keeps:
+            held = await self._store.results(work.tenant, work.owner, [*fields.values()])
+            done.parts |= {part: held[name] for part, name in fields.items() if name in held}
+            done.cached = [*done.parts]
 
-    async def _keep(
-        self, request: Request, done: Analysed, owner: str, epoch: bytes, fields: Mapping[str, str]
-    ) -> None:
+    async def _keep(self, work: Work, done: Analysed, fields: Mapping[str, str]) -> None:
         """Only what was computed with all models: what lacks one is tried again the next time."""
-        context = exchange_of(request).context(1)
-        if context.no_store or done.features.missing:
-            return
-        values = {name: (done.parts[part], TTL_S[part]) for part, name in fields.items() if part in done.parts}
-        await self._store.keep_results(context.tenant, owner, epoch, values)
+        if work.keeps and not done.features.missing:
+            values = {name: (done.parts[part], TTL_S[part]) for part, name in fields.items() if part in done.parts}
+            await self._store.keep_results(work.tenant, work.owner, work.epoch, values)
