@@ -163,9 +163,9 @@ def test_a_written_topology_keeps_the_settings_of_its_template_and_is_a_template
     assert {key: written[key] for key in template if key != "applications"} == {
         key: template[key] for key in template if key != "applications"
     }
-    gateway = copy.deepcopy(template["applications"][2])
+    gateway = copy.deepcopy(template["applications"][-1])
     gateway["deployments"][0]["user_config"] = {"roles": {"embedding": "multilingual-e5-large"}}
-    assert written["applications"][1:] == [template["applications"][1], gateway]
+    assert written["applications"][1:] == [*template["applications"][1:-1], gateway]
     pattern, model = (config["applications"][0]["deployments"][0] for config in (template, written))
     for key in set(pattern) - {"name", "ray_actor_options"}:
         expected = {**pattern[key], "max_replicas": 1} if key == "autoscaling_config" else pattern[key]
