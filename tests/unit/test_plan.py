@@ -205,7 +205,7 @@ def test_a_model_without_room_gives_way_to_its_fallback_with_the_numbers():
 
 
 def test_embedding_steps_down_a_tier_where_the_preferred_model_has_no_room():
-    plan = plan_of(machine(4, 4), tier_override="high", only=["embedding"])
+    plan = plan_of(machine(4, 5), tier_override="high", only=["embedding"])
     assert [refusal.key for refusal in plan.refusals] == ["e5-large-v2"]
     assert plan.key_of("embedding") == "all-mpnet-base-v2"
 
