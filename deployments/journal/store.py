@@ -23,7 +23,7 @@ from redis.exceptions import WatchError
 from deployments.call import CallContext
 from deployments.errors import InvalidInput, StateUnavailable
 from deployments.journal.entries import Entry
-from deployments.redis_link import CACHE, RECORDS
+from deployments.redis_link import CACHE
 from deployments.state import State
 
 INLINE = "~inline"
@@ -74,7 +74,7 @@ class JournalStore:
             return {"stored": len(new), "replaced": len(changed), "unchanged": len(values) - len(new) - len(changed),
                     "total": total}  # fmt: skip
 
-        done: dict[str, int] = await self._state.run(RECORDS, write, context.remaining())
+        done: dict[str, int] = await self._state.run(write, context.remaining())
         return done
 
     async def _write(self, redis: Redis, keys: "_Keys", entries: Sequence[Entry], values: Mapping[str, bytes]) -> None:
@@ -112,7 +112,7 @@ class JournalStore:
                 total, epoch, *rows = await pipe.execute()
             return total, rows[0] if rows else [], epoch
 
-        total, rows, epoch = await self._state.run(RECORDS, read, context.remaining())
+        total, rows, epoch = await self._state.run(read, context.remaining())
         return Held([_entry(row) for row in rows if row is not None], total, epoch or b"")
 
     async def erase(self, context: CallContext, user: str) -> dict[str, int]:
@@ -129,7 +129,7 @@ class JournalStore:
                 found: list[int] = await pipe.execute()
             return found[:3]
 
-        counts = await self._state.run(RECORDS, drop, context.remaining())
+        counts = await self._state.run(drop, context.remaining())
         return dict(zip(("entries", "features", "results"), map(int, counts), strict=True))
 
     # -- what was computed -----------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class JournalStore:
         """What is kept under these fields; nothing while Redis is away."""
         key = _Keys(tenant, owner).features
         try:
-            found: Sequence[bytes | None] = await self._state.run(CACHE, lambda redis: redis.hmget(key, fields))
+            found: Sequence[bytes | None] = await self._state.run(lambda redis: redis.hmget(key, fields), policy=CACHE)
         except StateUnavailable:
             return [None] * len(fields)
         return found
@@ -152,7 +152,7 @@ class JournalStore:
         """Kept results that are not too old, by field; none while Redis is away."""
         key = _Keys(tenant, owner).results
         try:
-            rows = await self._state.run(CACHE, lambda redis: redis.hmget(key, fields))
+            rows = await self._state.run(lambda redis: redis.hmget(key, fields), policy=CACHE)
         except StateUnavailable:
             return {}
         found = {field: orjson.loads(row) for field, row in zip(fields, rows, strict=True) if row is not None}
@@ -190,7 +190,7 @@ class JournalStore:
 
         if values:
             try:
-                await self._state.run(CACHE, write)
+                await self._state.run(write, policy=CACHE)
             except StateUnavailable:
                 return
 

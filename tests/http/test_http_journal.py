@@ -230,9 +230,7 @@ async def test_results_are_kept_as_long_as_their_kind(stored, redis_server):
     await store(stored, entries(20))
     await post(stored, WHOLE, {"user_id": "ada"})
     state = stored.services.state
-    from deployments.redis_link import RECORDS
-
-    rows = await state.run(RECORDS, lambda redis: redis.hgetall("muster:default:journal:ada:results"))
+    rows = await state.run(lambda redis: redis.hgetall("muster:default:journal:ada:results"))
     now = datetime.now(UTC).timestamp()
     hours = {key.decode().split(":")[0]: (json.loads(row)["until"] - now) / 3600 for key, row in rows.items()}
     assert hours == {part: pytest.approx(h, abs=0.1) for part, h in
