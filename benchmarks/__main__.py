@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import eight_bit, generation, oversubscription, peers, store
 from benchmarks.bare import as_in_replicas, scratch_home
-from benchmarks.checks import assessment, cache, fairness, footprint, speed, streams
+from benchmarks.checks import assessment, cache, fairness, footprint, journal, speed, streams
 from benchmarks.load import Connection, Outcome, closed_loop, embed_body
 from benchmarks.page import median, requirements, section, speed_table
 from benchmarks.server import Server
@@ -51,6 +51,7 @@ def measure(rounds: int) -> list[str]:
         students = assessment.measure(server.port, rounds=300, batches=30)
         fair = fairness.measure(server.port, seconds=15)
         kept = cache.one_text(server.port, server.home)
+        insights = journal.measure(server.port, server.home)
         memory = footprint.memory(server)
         written = streams.measure(server, drops=200)
         stop = footprint.stop(server)
@@ -64,6 +65,7 @@ def measure(rounds: int) -> list[str]:
         section("Skill assessment (four skills, evidence, exact SHAP, template reasoning)", students.figures),
         section("16 interactive clients beside five bulk requests of 2,000 texts", fair.figures),
         section("A cached text, one client", kept.figures),
+        section("Comprehensive analysis of a journal of 107 entries, some of 1,000 words", insights.figures),
         section("Three encoder replicas of two threads on two cores, bare engines", crowded.figures),
         section("Generation: a GPT-2 of DialoGPT-small's size with random weights, in one process", whole_texts),
         section("The same over HTTP with a small one, and 200 clients that leave in the middle", written.figures),

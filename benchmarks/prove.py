@@ -24,6 +24,7 @@ from benchmarks.checks import (
     footprint,
     fuzz,
     hostile,
+    journal,
     memory,
     quality,
     serve_cli,
@@ -38,7 +39,19 @@ from benchmarks.topology import deploy
 MEMORY_LIMIT = 4 * 2**30
 STSB = next((path for path in (Path("../shared/data/stsb-en-dev.csv"),) if path.exists()), None)
 CHECKS = (
-    *("quality", "speed", "assessment", "fairness", "chaos", "hostile", "counters", "cache", "memory", "streams"),
+    *(
+        "quality",
+        "speed",
+        "assessment",
+        "fairness",
+        "chaos",
+        "hostile",
+        "counters",
+        "cache",
+        "memory",
+        "streams",
+        "journal",
+    ),
     *("oversubscription", "footprint", "serve_cli"),
 )
 
@@ -100,6 +113,7 @@ def _checks(name: str, server: Server, short: bool, stsb: Path | None) -> list[C
             lambda: memory.classification(server, 500 if short else 10_000),
         ],
         "streams": [lambda: streams.measure(server, *((60, 16, 10) if short else ()))],
+        "journal": [lambda: journal.measure(port, server.home, *((2, 20) if short else ()))],
         "oversubscription": [lambda: oversubscription.measure(1 if short else 5)],
         "footprint": [],
         "serve_cli": [],

@@ -75,7 +75,7 @@ class CachedFleet:
         salt: Callable[[str], Awaitable[bytes]],
         hint: Callable[[Any], int],
         count: Count = lambda application, lane, kind, items: None,
-        exempt: frozenset[str] = frozenset({"skills"}),
+        exempt: frozenset[str] = frozenset({"skills", "journal"}),
     ) -> None:
         self._fleet, self._cache, self._shared = fleet, cache, shared
         self._salt, self._hint, self._count, self._exempt = salt, hint, count, exempt

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from model_store.footprint import GPU_HOST_MB, Device
 from model_store.machine import Machine
 
-FLEET_MB = 2560
-"""Ray, Serve, the gateways, Redis and the skill graph at its maximum. Measured: 2,350 (proportional set size) for the
-starter with one embedding replica of 270; a second replica of each of the three skills adds about 130."""
+FLEET_MB = 2740
+"""Ray, Serve, the gateways, Redis, the skill graph and the journal analysis at their maximum. Measured: 2,530 (proportional
+set size) for the starter with one embedding replica of 270; a second replica of each of the three skills adds about 130."""
 SYSTEM_SHARE = 0.1
 """Part of the RAM that is left to the system and to everybody else."""
-FLEET_CPUS = 80
-"""Hundredths of a core that the gateways and the skill graph reserve at their maximum."""
+FLEET_CPUS = 90
+"""Hundredths of a core that the gateways, the skill graph and the journal analysis reserve at their maximum."""
 REPLICA_CPUS = 10
 """The smallest CPU share of a replica. It is placement only, so that a fleet fits on a small machine."""
 

@@ -1,8 +1,8 @@
 """The composition root: the whole topology on one screen. ``serve_config.yaml`` names these builders.
 
-One application per model, one for the skill graph, one for the gateway. Builders are pure: they read their typed
-arguments and bind; nothing is loaded here. (No ``from __future__ import annotations``: Serve would no longer see the
-arguments' types.)
+One application per model, one for the skill graph, one for the journal analysis, one for the gateway. Builders are pure:
+they read their typed arguments and bind; nothing is loaded here. (No ``from __future__ import annotations``: Serve would no
+longer see the arguments' types.)
 """
 
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from deployments.journal.replica import JournalAnalysis
 from deployments.replica import GeneratorReplica, ModelReplica
 from deployments.skills.graph import Fusion, Inference, Reasoning
 from model_store.lock import Precision
@@ -39,6 +40,10 @@ class SkillArgs(_Args):
     """The skill graph takes no arguments; its models are those of the store's champion."""
 
 
+class JournalArgs(_Args):
+    """The journal analysis takes no arguments; what models said of the entries comes with each call."""
+
+
 class GatewayArgs(_Args):
     """The gateway takes no arguments; its settings come from the environment (``MUSTER_*``)."""
 
@@ -61,6 +66,12 @@ def skills(args: SkillArgs) -> Application:
     inference = _deployment(Inference, "inference").bind()
     fusion = _deployment(Fusion, "fusion").bind(inference)
     return _deployment(_internal(Reasoning), "reasoning").bind(fusion)
+
+
+def journal(args: JournalArgs) -> Application:
+    """Statistics over journals, away from the gateways: they need packages of a hundred megabytes."""
+    JournalArgs.model_validate(args)
+    return _deployment(_internal(JournalAnalysis), "journal").bind()
 
 
 def gateway(args: GatewayArgs) -> Application:

@@ -9,6 +9,7 @@
         │   └── OriginRefused        a host name or a web page that may not drive this server
         ├── NotFound                 no such thing
         │   ├── UnknownStudent
+        │   ├── UnknownJournal
         │   ├── UnknownVersion
         │   └── UnknownSkill
         ├── RemoteFailed             the remote provider was asked, as the last resort, and failed
@@ -56,6 +57,13 @@ class UnknownStudent(NotFound):
     """Nothing is stored for this student."""
 
     def __init__(self, message: str = "No features are stored for this student.") -> None:
+        super().__init__(message)
+
+
+class UnknownJournal(NotFound):
+    """This user has no entries."""
+
+    def __init__(self, message: str = "No journal entries are stored for this user.") -> None:
         super().__init__(message)
 
 

@@ -53,7 +53,7 @@ class Gateway:
         url = found.get_secret_value() if found else None
         state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
         fleet = CachedFleet(
-            ServeFleet({"skills": _row_hint}, _text_hint, metrics.served),
+            ServeFleet({"skills": _row_hint, "journal": _journal_hint}, _text_hint, metrics.served),
             ResultCache(settings.cache_bytes, settings.cache_ttl_s),
             SharedCache(state, settings.cache_slots, settings.cache_ttl_s),
             state.salt,
@@ -109,3 +109,7 @@ def _text_hint(item: Any) -> int:
 
 def _row_hint(row: Any) -> int:
     return 1
+
+
+def _journal_hint(question: Any) -> int:
+    return len(question.journal)

@@ -19,7 +19,7 @@ ENGINES: Mapping[str, str] = {
     **dict.fromkeys(("generation", "seq2seq"), "serve_app.app:generator"),
 }
 """Tasks that this release serves, and what builds the application of such a model. All else is only pencilled in."""
-FIXED = ("skills", "gateway")
+FIXED = ("skills", "journal", "gateway")
 """Applications that every topology has, whatever the models."""
 TEMPLATE = Path(__file__).resolve().parents[1] / "serve_config.yaml"
 
@@ -44,7 +44,8 @@ def planned_topology(plan: Plan, tasks: Mapping[str, str], template: Mapping[str
         applications["skills"]["deployments"][0],
     )
     models = [_application(placement, ENGINES[tasks[placement.key]], pattern) for placement in plan.deployed]
-    fixed = [applications["skills"], _with_roles(applications["gateway"], plan)]
+    flows = [applications[name] for name in FIXED if name in applications and name != "gateway"]
+    fixed = [*flows, _with_roles(applications["gateway"], plan)]
     return {**template, "applications": models + fixed}
 
 

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     cache_slots: int = Field(
         20_000, ge=0, le=10_000_000, description="Answers of up to 16 KiB kept in Redis for one tenant; 0: none."
     )
+    journal_retention_days: int = Field(730, ge=1, le=36_500, description="Days that a journal entry is held.")
+    journal_max_entries: int = Field(10_000, ge=1, le=1_000_000, description="Entries of one user's journal.")
     remote_models: Names = Field(
         (),
         description="Keys of models that a remote provider may answer for while the local ones cannot; commas between.",

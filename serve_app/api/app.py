@@ -25,6 +25,7 @@ from serve_app.api.errors import error_response
 from serve_app.api.exchange import exchange_of
 from serve_app.api.health import HealthRoutes
 from serve_app.api.inference import OpenInference
+from serve_app.api.journal import JournalRoutes
 from serve_app.api.middleware import Envelope
 from serve_app.api.models import ModelRoutes
 from serve_app.api.records import Records
@@ -46,6 +47,7 @@ TAGS = [
     {"name": "tensors", "description": "The Open Inference Protocol v2: models by key, tensors in and out."},
     {"name": "skills", "description": "Skill assessments: inference, evidence fusion, reasoning."},
     {"name": "students", "description": "What is stored on a student."},
+    {"name": "journal", "description": "Journals: entries, insights, personality, predictions."},
     {"name": "operations", "description": "Health and metrics."},
 ]
 
@@ -90,6 +92,7 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         Telemetry,
         Records,
         DriftRoutes,
+        JournalRoutes,
         ModelRoutes,
         CapabilityRoutes,
     ):

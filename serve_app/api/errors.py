@@ -49,6 +49,7 @@ TABLE: dict[type[BaseException], Row] = {
     top.Forbidden: Row(403, "permission_error", "insufficient_scope"),
     ground.UnknownModel: Row(404, MISSING, "model_not_found", param="model"),
     top.UnknownStudent: Row(404, MISSING, "student_not_found"),
+    top.UnknownJournal: Row(404, MISSING, "journal_not_found"),
     top.UnknownSkill: Row(404, MISSING, "skill_not_found"),
     top.NotFound: Row(404, MISSING, "not_found"),
     top.BodyTooLarge: Row(413, INVALID, "body_too_large"),

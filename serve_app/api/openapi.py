@@ -12,6 +12,7 @@ from serve_app.api.answers import ErrorBody, PlainError
 from serve_app.api.event_stream import MEDIA_TYPE
 from serve_app.api.generated_answers import CHUNKS
 from serve_app.api.generation_schemas import GENERATION_REQUESTS
+from serve_app.api.journal_schemas import JOURNAL_REQUESTS
 from serve_app.api.observed_shapes import OBSERVED
 from serve_app.api.schemas import REQUESTS
 from serve_app.api.tensor_request import InferenceRequest
@@ -68,7 +69,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    shown = (*REQUESTS, *OBSERVED, *GENERATION_REQUESTS, *CHUNKS, InferenceRequest, ErrorBody, PlainError)
+    shown = (
+        *REQUESTS,
+        *OBSERVED,
+        *GENERATION_REQUESTS,
+        *CHUNKS,
+        *JOURNAL_REQUESTS,
+        InferenceRequest,
+        ErrorBody,
+        PlainError,
+    )
     models: list[Any] = [(model, "validation") for model in shown]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():

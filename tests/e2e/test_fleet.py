@@ -46,13 +46,13 @@ def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) ->
             puller.pull(puller.plan(spec), silent())
         yield running
     deploy_topology(server, topology_with(server))
-    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "journal", "gateway"})
 
 
 def test_a_pulled_model_joins_and_restarts_nothing_else(server: Server, home: Path, hub: FakeHub) -> None:
     deploy_topology(server, topology_with(server))
     server.wait_for(lambda states: all(state["state"] == "ready" for state in states.values()))
-    before, calls = {name: pids(server, name) for name in (KEY, "skills", "gateway")}, hub.total
+    before, calls = {name: pids(server, name) for name in (KEY, "skills", "journal", "gateway")}, hub.total
     deploy_topology(server, topology_with(server, GOOD))
     server.wait_for(lambda states: states.get(GOOD, {}).get("state") == "ready")
     texts = ["a day", "a longer text of a day", ""]
@@ -80,7 +80,7 @@ def test_pulled_classifiers_join_and_answer_as_the_pipelines_do(server: Server, 
     for key in (CLASSIFIER, NLI):
         assert not any("torch" in mapped for mapped in _mapped(server, key)), "a CPU replica has loaded torch"
     deploy_topology(server, topology_with(server))
-    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "journal", "gateway"})
 
 
 def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
@@ -91,7 +91,7 @@ def test_a_damaged_model_fails_with_its_reason_and_the_others_serve_on(
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
+    before = {name: pids(server, name) for name in (KEY, "skills", "journal", "gateway")}
     deploy_topology(server, topology_with(server, GOOD, DAMAGED))
     server.wait_for(lambda states: states.get(DAMAGED, {}).get("state") == "failed")
     # Each gateway asks once a second; the other one may not know yet.
@@ -142,7 +142,7 @@ def test_8_bits_serve_only_behind_their_gate(server: Server, home: Path, hub: Fa
 
 def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> None:
     deploy_topology(server, topology_with(server))
-    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"})
+    server.wait_for(lambda states: set(states) == {KEY, "skills", "journal", "gateway"})
     asked = {"model": "emotion", "input": "Wow, I did not see that coming!"}
     labels = _ask(server, "/v1/classify", asked)
     exact = _ask(server, "/v1/classify", asked | {"model": "minilm-emotion"})
@@ -153,7 +153,7 @@ def test_a_change_of_roles_restarts_nothing(server: Server, hub: FakeHub) -> Non
     row = _ask(server, "/v1/classify", {"model": "sentiment", "input": "I love this, thank you"})["data"][0]
     assert row["polarity"] > 0.5
     assert _get(server, "/v1/models/minilm-sentiment")["state"] == "ready"
-    before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
+    before = {name: pids(server, name) for name in (KEY, "skills", "journal", "gateway")}
     topology = topology_with(server)
     (gateway,) = (each for each in topology["applications"] if each["name"] == "gateway")
     gateway["deployments"][0]["user_config"]["roles"]["emotion"] = KEY

@@ -33,7 +33,9 @@ def fleet(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) 
             install_folder(store, spec, place, lambda message: None)
     yield server
     deploy_topology(server, topology_with(server))
-    server.wait_for(lambda states: set(states) == {KEY, "skills", "gateway"} and states[KEY]["state"] == "ready")
+    server.wait_for(
+        lambda states: set(states) == {KEY, "skills", "journal", "gateway"} and states[KEY]["state"] == "ready"
+    )
 
 
 def test_shares_up_to_one_gpu_are_placed_and_the_next_replica_waits_and_says_why(fleet: Server, home: Path) -> None:

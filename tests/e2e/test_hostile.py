@@ -120,7 +120,7 @@ def clients(server: Server) -> Iterator[Clients]:
 
 @pytest.fixture(autouse=True)
 def _nobody_notices(server: Server, clients: Clients) -> Iterator[None]:
-    before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
+    before = {name: pids(server, name) for name in (KEY, "skills", "journal", "gateway")}
     answered = clients.answers.total()
     yield
     clients.wait_for_more()

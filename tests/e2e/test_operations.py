@@ -43,7 +43,7 @@ def test_serve_status_lists_one_application_a_model_one_for_the_graph_and_the_ga
 def test_deploying_another_replica_count_touches_only_that_application(server: Server) -> None:
     deploy(server, {KEY: 1})
     server.wait_for(lambda states: states[KEY]["replicas"] == 1)
-    before = {name: pids(server, name) for name in (KEY, "skills", "gateway")}
+    before = {name: pids(server, name) for name in (KEY, "skills", "journal", "gateway")}
     deploy(server, {KEY: 2})
     assert len(pids(server, KEY) - before[KEY]) == 1
     assert pids(server, "skills") == before["skills"]

@@ -19,6 +19,7 @@ import uvicorn
 from deployments.call import Answer, ModelState
 from deployments.errors import InvalidInput
 from deployments.generation import Delta, GenerationRequest
+from deployments.journal.analysis import analyse
 from deployments.skills.features import FeatureSet, vector_names
 from deployments.state import State
 from deployments.timing import Timing
@@ -190,7 +191,7 @@ class FakeFleet:
         self.truncated: tuple = ()
         self.down: dict[str, Exception] = {}
         self.moods = {"joy": 0.7, "anger": 0.2, "neutral": 0.1}
-        self.known = {name: ModelState("ready", None, 1) for name in ("minilm", "skills")}
+        self.known = {name: ModelState("ready", None, 1) for name in ("minilm", "skills", "journal")}
         self.deltas: list[Delta] | None = None
         self.breaks: dict[int, Exception] = {}
         self.pause_s = 0.0
@@ -209,7 +210,13 @@ class FakeFleet:
             raise self.error
         if application in self.down:
             raise self.down[application]
-        make = {"skills": self._skills, "minilm": _embed, "moods": self._mood, "entails": _entail}[application]
+        make = {
+            "skills": self._skills,
+            "minilm": _embed,
+            "moods": self._mood,
+            "entails": _entail,
+            "journal": lambda question, options: analyse(question),
+        }[application]
         values = [None if i in self.errors else make(item, options) for i, item in enumerate(inputs)]
         costs = [len(item.split()) + 2 if isinstance(item, str) else 1 for item in inputs]
         details = {"labels": list(self.moods)} if application == "moods" else {}

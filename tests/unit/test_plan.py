@@ -163,9 +163,9 @@ def test_a_written_topology_keeps_the_settings_of_its_template_and_is_a_template
     assert {key: written[key] for key in template if key != "applications"} == {
         key: template[key] for key in template if key != "applications"
     }
-    gateway = copy.deepcopy(template["applications"][2])
+    gateway = copy.deepcopy(template["applications"][-1])
     gateway["deployments"][0]["user_config"] = {"roles": {"embedding": "multilingual-e5-large"}}
-    assert written["applications"][1:] == [template["applications"][1], gateway]
+    assert written["applications"][1:] == [*template["applications"][1:-1], gateway]
     pattern, model = (config["applications"][0]["deployments"][0] for config in (template, written))
     for key in set(pattern) - {"name", "ray_actor_options"}:
         expected = {**pattern[key], "max_replicas": 1} if key == "autoscaling_config" else pattern[key]
@@ -205,7 +205,7 @@ def test_a_model_without_room_gives_way_to_its_fallback_with_the_numbers():
 
 
 def test_embedding_steps_down_a_tier_where_the_preferred_model_has_no_room():
-    plan = plan_of(machine(4, 4), tier_override="high", only=["embedding"])
+    plan = plan_of(machine(4, 5), tier_override="high", only=["embedding"])
     assert [refusal.key for refusal in plan.refusals] == ["e5-large-v2"]
     assert plan.key_of("embedding") == "all-mpnet-base-v2"
 

@@ -59,7 +59,12 @@ def test_writing_refuses_to_overwrite_another_topology(plan, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Not in the store yet: all-minilm-l6-v2" in done.stderr
     first = written.read_text()
-    assert [each["name"] for each in yaml.safe_load(first)["applications"]] == ["all-minilm-l6-v2", "skills", "gateway"]
+    assert [each["name"] for each in yaml.safe_load(first)["applications"]] == [
+        "all-minilm-l6-v2",
+        "skills",
+        "journal",
+        "gateway",
+    ]
     assert plan(*basic).returncode == 0, "the same again changes nothing"
     written.write_text("applications: []\n")
     refused = plan(*basic)

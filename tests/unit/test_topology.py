@@ -77,9 +77,9 @@ def test_every_application_that_serves_models_scales_by_itself(topology):
 def test_one_application_a_model_named_like_it_and_without_a_route(topology):
     applications = {application["name"]: application for application in topology["applications"]}
     starter = {spec.key for spec in load_catalogue().models if isinstance(spec.source, PackageSource)}
-    assert set(applications) == starter | {"skills", "gateway"}
+    assert set(applications) == starter | {"skills", "journal", "gateway"}
     for name, application in applications.items():
         assert application["route_prefix"] == ("/" if name == "gateway" else None)
-        if name not in ("skills", "gateway"):
+        if name not in ("skills", "journal", "gateway"):
             assert application["args"] == {"model": name}
             assert [deployment["name"] for deployment in application["deployments"]] == [name]

@@ -1,0 +1,217 @@
+"""Planted patterns are found, noise has none, and every number can be computed again from the entries."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from made_journals import make_journal
+from scipy import stats
+from sklearn.metrics import silhouette_score
+
+from deployments.journal.analysis import Question, analyse
+from deployments.journal.correlations import columns
+from deployments.journal.entries import Entry, Journal, select
+from deployments.journal.finding import holm
+from deployments.journal.lexicon import count
+from deployments.journal.trend import daily, fit
+from deployments.label_sets import EMOTIONS
+
+NOISE_JOURNALS = 60
+
+
+def temporal(journal):
+    found = analyse(Question(journal, ["temporal"]))
+    assert not found.failed
+    return found.parts["temporal"]
+
+
+def insights(journal, kind):
+    return [each for each in temporal(journal)["insights"] if each["insight_type"] == kind]
+
+
+# -- planted ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_dark_mondays_are_found_and_can_be_computed_again(seed):
+    journal, _ = make_journal(weekday=-0.6, seed=seed)
+    (found,) = insights(journal, "weekday_pattern")
+    data = found["supporting_data"]
+    assert data["stands_out"] == ["Monday"]
+    mondays = [entry.id for entry in journal.entries if entry.created_at.weekday() == 0]
+    assert found["evidence"]["entry_ids"] == mondays
+    by_day = {}
+    for entry, value in zip(journal.entries, journal.polarity, strict=True):
+        by_day.setdefault(entry.created_at.date(), []).append(value)
+    means = {day: np.mean(values) for day, values in by_day.items()}
+    groups = [[mean for day, mean in means.items() if day.weekday() == weekday] for weekday in range(7)]
+    assert found["evidence"]["p_value"] == pytest.approx(stats.kruskal(*groups).pvalue)
+    assert found["evidence"]["effect"]["value"] == pytest.approx(stats.kruskal(*groups).statistic / (len(means) - 1))
+    monday, rest = groups[0], [mean for group in groups[1:] for mean in group]
+    row = data["groups"]["Monday"]
+    assert row["mean"] == pytest.approx(np.mean(monday))
+    assert row["difference"] == pytest.approx(np.mean(monday) - np.mean(rest))
+    assert row["lower"] < row["difference"] < row["upper"] < 0
+
+
+def test_bright_evenings_are_found():
+    journal, _ = make_journal(evening=0.6)
+    (found,) = insights(journal, "time_of_day_pattern")
+    assert found["supporting_data"]["stands_out"] == ["evening"]
+    assert found["supporting_data"]["groups"]["evening"]["difference"] > 0.3
+    assert insights(journal, "weekday_pattern") == []
+
+
+@pytest.mark.parametrize(("trend", "direction"), [(-0.8, "falling"), (0.8, "rising")])
+def test_a_trend_is_found_with_its_direction_and_interval(trend, direction):
+    journal, _ = make_journal(trend=trend)
+    (found,) = insights(journal, "mood_trend")
+    days, means = daily(journal, journal.polarity)
+    slope = stats.theilslopes(means, days, 0.95, method="separate")
+    effect = found["evidence"]["effect"]
+    assert (effect["value"], effect["lower"], effect["upper"]) == (
+        pytest.approx(slope.slope), pytest.approx(slope.low_slope), pytest.approx(slope.high_slope)
+    )  # fmt: skip
+    assert found["supporting_data"]["direction"] == direction
+    assert found["evidence"]["p_value"] == pytest.approx(stats.kendalltau(days, means).pvalue)
+    assert np.sign(effect["lower"]) == np.sign(effect["upper"]) == np.sign(trend)
+
+
+def test_the_order_in_which_entries_come_changes_nothing():
+    journal, _ = make_journal(trend=-0.8)
+    backwards = select(list(reversed(journal.entries)), "all_time", 500)
+    assert tuple(backwards) == journal.entries
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_themes_are_found_with_their_entries_and_words(seed):
+    journal, topic = make_journal(themes=1.5, seed=seed)
+    themes = temporal(journal)["themes"]
+    assert themes["found"] == 2
+    groups = {frozenset(theme["entries"]) for theme in themes["themes"]}
+    planted = {frozenset(journal.ids(topic == which)) for which in (0, 1)}
+    assert groups == planted
+    garden = next(theme for theme in themes["themes"] if set(theme["entries"]) == set(journal.ids(topic == 0)))
+    assert set(garden["terms"]) <= {"garden", "tomatoes", "roses", "compost", "seeds", "hedge", "greenhouse", "spade"}
+    assert themes["silhouette"] == pytest.approx(silhouette_score(journal.embeddings, topic, metric="cosine"))
+    assert themes["p_value"] <= 0.025
+
+
+def test_a_theme_that_weighs_on_the_writer_is_found():
+    journal, topic = make_journal(themes=1.5, theme_mood=-0.5)
+    moods = [each for each in insights(journal, "theme") if each["evidence"]["effect"]["name"] == "rank_biserial"]
+    dark = next(each for each in moods if set(each["evidence"]["entry_ids"]) == set(journal.ids(topic == 1)))
+    tested = stats.mannwhitneyu(journal.polarity[topic == 1], journal.polarity[topic == 0])
+    assert dark["evidence"]["p_value"] == pytest.approx(tested.pvalue)
+    assert dark["evidence"]["effect"]["value"] < -0.5
+
+
+def test_a_correlation_is_found_and_can_be_computed_again():
+    plain, _ = make_journal(seed=3)
+    lengths = np.round(60 + 60 * plain.polarity).clip(5).astype(int)
+    texts = [" ".join(["again"] * length) for length in lengths]
+    journal, _ = make_journal(seed=3, texts=texts)
+    journal = Journal(journal.entries, plain.emotions, plain.polarity, plain.embeddings)
+    (found,) = insights(journal, "correlation")
+    tested = stats.spearmanr(lengths, plain.polarity)
+    assert found["supporting_data"]["between"] == ["words", "sentiment"]
+    assert found["evidence"]["effect"]["value"] == pytest.approx(tested.statistic)
+    assert found["evidence"]["p_value"] == pytest.approx(tested.pvalue, abs=1e-6)
+    assert found["evidence"]["effect"]["lower"] < tested.statistic < found["evidence"]["effect"]["upper"]
+
+
+def test_weekends_only_is_a_rhythm():
+    journal, _ = make_journal(count=200)
+    entries = tuple(entry for entry in journal.entries if entry.created_at.weekday() in (0, 5, 6))
+    few = Journal(entries)
+    (found,) = [each for each in temporal(few)["insights"] if each["insight_type"] == "writing_rhythm"]
+    shares = found["supporting_data"]["share_of_days_with_an_entry"]
+    assert shares["Tuesday"] == 0
+    assert shares["Saturday"] > 0.5
+
+
+def test_a_mood_that_begins_to_swing_is_found():
+    journal, _ = make_journal()
+    half = len(journal) // 2
+    calm = np.concatenate([journal.polarity[:half] * 0.2, journal.polarity[half:]])
+    (found,) = insights(Journal(journal.entries, None, calm), "mood_variability")
+    ratio = calm[half:].std(ddof=1) / calm[:half].std(ddof=1)
+    assert found["evidence"]["effect"]["value"] == pytest.approx(ratio)
+
+
+# -- noise -----------------------------------------------------------------------------------------------------------
+
+
+def test_noise_has_no_patterns():
+    """At most 5 % of journals by the tests, and 2.5 % by the themes; three times that never happens by chance (p < 1e-4)."""
+    kinds = Counter()
+    false = 0
+    for seed in range(NOISE_JOURNALS):
+        journal, _ = make_journal(count=60, seed=1000 + seed, moods=True)
+        found = {each["insight_type"] for each in temporal(journal)["insights"]}
+        kinds.update(found)
+        false += bool(found)
+    assert stats.binomtest(false, NOISE_JOURNALS, 0.075, alternative="greater").pvalue > 1e-3, kinds
+    assert kinds["theme"] <= 6
+
+
+@pytest.mark.parametrize("shape", ["one", "alike", "same day", "no features"])
+def test_journals_without_anything_to_find(shape):
+    journal, _ = make_journal(count=12)
+    if shape == "one":
+        journal = Journal(journal.entries[:1], journal.emotions[:1], journal.polarity[:1], journal.embeddings[:1])
+    if shape == "alike":
+        journal = Journal(journal.entries, np.full((12, 7), 1 / 7), np.zeros(12), np.ones((12, 8)))
+    if shape == "same day":
+        day = tuple(Entry(entry.id, entry.text, journal.entries[0].created_at) for entry in journal.entries)
+        journal = Journal(day, journal.emotions, journal.polarity, journal.embeddings)
+    if shape == "no features":
+        journal = Journal(journal.entries)
+    found = analyse(Question(journal, ["temporal", "personality", "predictive"]))
+    assert found.failed == {}
+    assert found.parts["temporal"]["insights"] == []
+
+
+def test_equal_embeddings_are_no_themes():
+    journal, _ = make_journal(count=40)
+    alike = Journal(journal.entries, None, None, np.ones((40, 8)))
+    assert temporal(alike)["themes"]["reason"] == "all entries are alike"
+
+
+# -- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def test_holm_equals_the_definition():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([0.2]) == [0.2]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_trend_of_few_days_is_never_an_error(count):
+    trend = fit(np.arange(count, dtype=float), np.linspace(1, 0, count))
+    assert trend.direction == ("falling" if count >= 5 else "no_clear_trend")
+    assert fit(np.arange(count, dtype=float), np.zeros(count)).direction == "no_clear_trend"
+
+
+def test_weekday_and_hour_are_the_writers_own():
+    at = datetime(2026, 3, 1, 23, 30, tzinfo=UTC).astimezone(timezone(timedelta(hours=9)))
+    journal = Journal((Entry("a", "x", at),))
+    assert (journal.weekdays[0], journal.hours[0]) == (0, 8.5)
+
+
+def test_gaps_and_words_are_what_they_say():
+    journal, _ = make_journal(count=10)
+    found = columns(journal, count([entry.text for entry in journal.entries]).words)
+    assert np.isnan(found["gap_days"][0])
+    gap = journal.entries[4].created_at - journal.entries[3].created_at
+    assert found["gap_days"][4] == pytest.approx(gap.total_seconds() / 86400)
+    assert found["words"][2] == len(journal.entries[2].text.split())
+
+
+def test_the_summary_is_the_mean():
+    journal, _ = make_journal(count=30)
+    summary = temporal(journal)["mood_summary"]
+    assert summary["sentiment"]["mean"] == pytest.approx(journal.polarity.mean())
+    assert summary["emotions"]["joy"] == pytest.approx(journal.emotions[:, EMOTIONS.index("joy")].mean())
