@@ -383,10 +383,14 @@ def test_kills_at_random_moments_leave_a_clean_store(hub, toys, tmp_path):
     for turn in range(KILLS):
         (source / "README.md").write_text(f"turn {turn // 2}")
         hub.update(spec_of(key).id, source)
-        child = subprocess.Popen(command)
-        # The first half of the time goes into importing.
-        time.sleep(undisturbed * random_.uniform(0.4, 1.0))
-        child.send_signal(signal.SIGKILL)
+        child, begun = subprocess.Popen(command), time.monotonic()
+        try:
+            # The first half of the time goes into importing.
+            child.wait(undisturbed * random_.uniform(0.4, 1.0))
+            # The machine was busier when the time was taken.
+            undisturbed = time.monotonic() - begun
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
         killed += child.wait() == -signal.SIGKILL
         store = store_at(root)
         assert all(store.verify(stored).ok for stored in store.ls())
