@@ -89,6 +89,9 @@ class CachedFleet:
     async def backend(self, application: str) -> str | None:
         return await self._fleet.backend(application)
 
+    async def about(self, application: str) -> Mapping[str, Any]:
+        return await self._fleet.about(application)
+
     def stream(self, application: str, request: GenerationRequest, context: CallContext) -> AsyncGenerator[Delta, None]:
         """Generated text is never kept."""
         return self._fleet.stream(application, request, context)

@@ -90,3 +90,6 @@ class Fleet(Protocol):
 
     async def backend(self, application: str) -> str | None:
         """What a running application computes with (``onnxruntime-cpu``); None when no replica says so in time."""
+
+    async def about(self, application: str) -> Mapping[str, Any]:
+        """What a running application's replica says of itself beside that; empty when none says so in time."""

@@ -15,7 +15,7 @@ from deployments.call import Lane
 from deployments.errors import Cancelled, code_of
 from deployments.generation import Delta
 from deployments.timing import Steps
-from deployments.wire import BatchRun, PieceReply
+from deployments.wire import BatchRun, PieceReply, WordsAsked
 from model_store.errors import MusterError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -44,7 +44,7 @@ class GenerationServed:
     error: str = ""
 
 
-Event = BatchRun | CallServed | GenerationServed | Steps
+Event = BatchRun | CallServed | GenerationServed | Steps | WordsAsked
 Observer = Callable[[Event], None]
 """Takes an event of one application, at once and without waiting."""
 
@@ -81,6 +81,18 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "muster_generation_steps": Family("counter", "Steps of a generator that wrote tokens", ()),
     "muster_generation_rows": Family("counter", "Tokens of these steps, one for each text that is written", ()),
+    "muster_reasoning_calls": Family(
+        "counter", "Attempts at a language model for an assessment's words", ("language_model", "skill", "outcome")
+    ),
+    "muster_reasoning_tokens": Family(
+        "counter",
+        "Tokens of these attempts: prompt, cached (a part of prompt), completion",
+        ("language_model", "skill", "kind"),
+    ),
+    "muster_reasoning_usd": Family("counter", "What they cost, US dollars", ("language_model", "skill")),
+    "muster_reasoning_texts": Family(
+        "counter", "Assessments by who wrote their words: llm, kept, or why the template did", ("skill", "writer")
+    ),
     "muster_item_errors": Family("counter", "Items that a replica answered with an error", ("lane", "code")),
 }
 
@@ -113,9 +125,24 @@ def record(event: Event, application: str, into: Instruments) -> None:
                 into.count("muster_item_errors", application, (event.lane, code), items)
         case GenerationServed():
             _record_generation(event, application, into)
+        case WordsAsked():
+            _record_words(event, application, into)
         case Steps():
             into.count("muster_generation_steps", application, (), event.steps)
             into.count("muster_generation_rows", application, (), event.rows)
+
+
+def _record_words(event: WordsAsked, application: str, into: Instruments) -> None:
+    model, skill = event.model, event.skill
+    if event.writer:
+        into.count("muster_reasoning_texts", application, (skill, event.writer), 1)
+        return
+    into.count("muster_reasoning_calls", application, (model, skill, event.outcome), 1)
+    for kind, tokens in (("prompt", event.prompt), ("cached", event.cached), ("completion", event.completion)):
+        if tokens:
+            into.count("muster_reasoning_tokens", application, (model, skill, kind), tokens)
+    if event.usd:
+        into.count("muster_reasoning_usd", application, (model, skill), event.usd)
 
 
 def _record_generation(event: GenerationServed, application: str, into: Instruments) -> None:

@@ -160,17 +160,26 @@ class ServeFleet:
         """Asked of one of its replicas with an empty call, and kept for ``BACKEND_S``."""
         asked, backend = self._backends.get(application, (-math.inf, None))
         if time.monotonic() - asked > BACKEND_S:
-            self._dispatcher(application)
-            try:
-                async with asyncio.timeout(REPLICA_S):
-                    reply = await self._transports[application].send(Call("interactive", []))
-                backend = reply.backend
-                for batch in reply.batches:
-                    self._observe(application, batch)
-            except (TimeoutError, ReplicaDied, MusterError, RayError, RayServeException):
-                backend = None
+            reply = await self._empty_call(application)
+            backend = reply.backend if reply else None
             self._backends[application] = (time.monotonic(), backend)
         return backend
+
+    async def about(self, application: str) -> Mapping[str, Any]:
+        """Asked in the same way, and not kept: it says how things stand now."""
+        reply = await self._empty_call(application)
+        return reply.details if reply else {}
+
+    async def _empty_call(self, application: str) -> Reply | None:
+        self._dispatcher(application)
+        try:
+            async with asyncio.timeout(REPLICA_S):
+                reply = await self._transports[application].send(Call("interactive", []))
+        except (TimeoutError, ReplicaDied, MusterError, RayError, RayServeException):
+            return None
+        for batch in reply.batches:
+            self._observe(application, batch)
+        return reply
 
     async def _require_hope(self, application: str) -> None:
         """Raises ``ModelNotReady``: Serve's router would wait for a replica until the deadline, and there is none."""

@@ -7,6 +7,7 @@ Redis is the only store. Every key starts with its tenant; values are JSON, but 
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts
     muster:T:cache:<slot>         a kept answer: its key (32 bytes), then arrays and numbers (``cache.Kept.packed``)
+    muster:_shared:doc:<name>     one JSON document of the whole deployment (fusion weights)
     muster:_shared:<name>         hash of one JSON value for each gateway process (``_`` begins no tenant's name)
 
 Features are records: no Redis means ``StateUnavailable``, never a false "not found". Inference records are counters:
@@ -180,6 +181,32 @@ class State:
                     return
 
         await self._run(RECORDS, replace)
+
+    async def document(self, name: str) -> bytes | None:
+        """A document of the whole deployment; None when there is none. Raises ``StateUnavailable``."""
+        key = _key("_shared", "doc", name)
+        value: bytes | None = await self._run(RECORDS, lambda redis: redis.get(key))
+        return value
+
+    async def replace_document(self, name: str, seen: bytes | None, value: bytes) -> bool:
+        """Replace a document unless it is no longer the one that was ``seen``; whether it was replaced."""
+        key = _key("_shared", "doc", name)
+
+        async def swap(redis: Redis) -> bool:
+            async with redis.pipeline(transaction=True) as pipe:
+                await pipe.watch(key)
+                if await pipe.get(key) != seen:
+                    return False
+                pipe.multi()
+                pipe.set(key, value)
+                try:
+                    await pipe.execute()
+                except WatchError:
+                    return False
+            return True
+
+        swapped: bool = await self._run(RECORDS, swap)
+        return swapped
 
     async def close(self) -> None:
         """Close the connections."""

@@ -56,6 +56,21 @@ class BatchRun:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsAsked:
+    """One attempt at a language model, or, with ``writer``, one assessment whose words are written: ``llm``, ``kept``, or the
+    reason why the template wrote them."""
+
+    model: str
+    skill: str
+    outcome: str = ""
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    usd: float = 0.0
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Answer to a call. ``rate``: cost units a second, full batches; ``backlog_s``: the replica's queue in seconds;
     ``backend``: what the replica computes with; ``details``: what else the engine says of itself. ``batches``: what the
@@ -67,7 +82,7 @@ class Reply:
     backlog_s: float
     backend: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
-    batches: Sequence[BatchRun] = ()
+    batches: Sequence[BatchRun | WordsAsked] = ()
 
 
 class ReplicaDied(Exception):

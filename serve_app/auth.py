@@ -49,10 +49,11 @@ class StoredKey(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks. ``admin`` includes the other scopes."""
+    """Who asks. ``admin`` includes the other scopes. ``key``: the id of the key, empty where no keys are configured."""
 
     tenant: str
     scopes: frozenset[str]
+    key: str = ""
 
     def may(self, scope: str | None) -> bool:
         """Whether this identity has the scope; None asks for a valid key only."""
@@ -138,7 +139,7 @@ class KeyRing:
         same = hmac.compare_digest(_digest(secret), stored.sha256 if stored else NO_DIGEST)
         if stored is None or not same or not stored.valid_at(datetime.now(UTC)):
             raise Unauthenticated()
-        return Identity(stored.tenant, frozenset(stored.scopes))
+        return Identity(stored.tenant, frozenset(stored.scopes), stored.id)
 
     def _reload(self, path: Path) -> None:
         now = time.monotonic()

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from deployments.cache import ResultCache
 from deployments.cached_fleet import CachedFleet
 from deployments.remote import ServeFleet
+from deployments.secret_chain import secrets_of
+from deployments.settings import SecretSettings
 from deployments.shared_cache import SharedCache
 from deployments.state import State
 from deployments.telemetry import serve_instruments
@@ -44,7 +46,9 @@ class Gateway:
         self._store_dir = store.store_dir
         replica = secrets.token_hex(3)
         metrics = GatewayMetrics(replica, serve_instruments(MIRRORED))
-        url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        chain = secrets_of(SecretSettings())
+        found = chain.get("redis-url", settings.redis_url)
+        url = found.get_secret_value() if found else None
         state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
         fleet = CachedFleet(
             ServeFleet({"skills": _row_hint}, _text_hint, metrics.served),
@@ -64,6 +68,8 @@ class Gateway:
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
             gate=StoredGates(ModelStore(store.store_dir)),
             remote=remote_fallback(settings, catalogue, metrics.remote_call),
+            secret_sources=chain.provenance,
+            weights_file=settings.fusion_weights or store.home / "fusion-weights.json",
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     remote_url: str = Field(
         "https://router.huggingface.co", description="The provider: Hugging Face's router, or its like."
     )
+    fusion_weights: Path | None = Field(
+        None, description="File of the fusion weights. Unset: fusion-weights.json of the data folder, if it is there."
+    )
     access_log: Path | None = Field(
         None, description="File of the access log. Unset: logs/access.log of the data folder."
     )

@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from deployments.skills.features import Skill, vector_names
 from deployments.skills.normalization import Source
+from deployments.skills.weights import UNNAMED, WeightSet
 
 Band = Literal["emerging", "developing", "proficient", "advanced"]
 EvidenceType = Literal["linguistic", "behavioral", "contextual"]
+NO_MODEL = "none"
+"""The model version of an assessment that no model took part in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A skill's score after evidence fusion. ``evidence`` is the top 5, best first."""
+    """A skill's score after evidence fusion. ``evidence`` is the top 5, best first.
+
+    ``prediction`` is None where the model did not answer. ``missing_reasons``: why each of ``sources_missing`` is.
+    ``weighed_by``: the weight set that was used.
+    """
 
     skill: Skill
     score: float
@@ -87,12 +94,15 @@ class Fused:
     source_agreement: float
     sources_missing: tuple[Source, ...]
     warnings: tuple[str, ...]
-    prediction: Prediction
+    prediction: Prediction | None
+    missing_reasons: tuple[tuple[Source, str], ...] = ()
+    weighed_by: WeightSet = UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """Text for a teacher. ``tokens`` and ``cost_usd`` are zero for a template."""
+    """Text for a teacher. ``tokens`` and ``cost_usd`` are what this answer cost, zero for a template or a kept text
+    (``cached``). ``reason``: why the template was used although an LLM is configured."""
 
     text: str
     strengths: tuple[str, ...]
@@ -101,6 +111,10 @@ class Reasoning:
     model: str | None = None
     tokens: int = 0
     cost_usd: float = 0.0
+    reason: str | None = None
+    cached: bool = False
+    estimated: bool = False
+    """The tokens were counted here and not told by the provider, or no price of the model is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +154,32 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
             "level": fused.interval.level,
         },
         "evidence": [_evidence_json(item) for item in fused.evidence],
-        "feature_importance": feature_importance(prediction),
-        "model_version": prediction.model_version,
-        "inference_time_ms": round(prediction.compute_ms, 3),
-        "reasoning": {
-            "text": reasoning.text,
-            "strengths": list(reasoning.strengths),
-            "growth_suggestions": list(reasoning.growth_suggestions),
-            "source": reasoning.source,
-            "model": reasoning.model,
-            "tokens": reasoning.tokens,
-            "cost_usd": reasoning.cost_usd,
-        },
-        "synthetic_model": prediction.synthetic,
+        "feature_importance": feature_importance(prediction) if prediction else {},
+        "model_version": prediction.model_version if prediction else NO_MODEL,
+        "inference_time_ms": round(prediction.compute_ms, 3) if prediction else 0.0,
+        "reasoning": reasoning_json(reasoning),
+        "synthetic_model": prediction.synthetic if prediction else False,
         "source_agreement": round(fused.source_agreement, 4),
         "sources_missing": list(fused.sources_missing),
+        "missing_reasons": dict(fused.missing_reasons),
         "warnings": list(fused.warnings),
+        "weights": {"set": fused.weighed_by.name, "revision": fused.weighed_by.revision},
+    }
+
+
+def reasoning_json(reasoning: Reasoning) -> dict[str, Any]:
+    """The skill object's ``reasoning``."""
+    return {
+        "text": reasoning.text,
+        "strengths": list(reasoning.strengths),
+        "growth_suggestions": list(reasoning.growth_suggestions),
+        "source": reasoning.source,
+        "model": reasoning.model,
+        "tokens": reasoning.tokens,
+        "cost_usd": reasoning.cost_usd,
+        "reason": reasoning.reason,
+        "cached": reasoning.cached,
+        "estimated": reasoning.estimated,
     }
 
 

@@ -42,6 +42,15 @@ class Weights:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Which weights were used: the set's name and the revision of all sets, which rises with every change."""
+
+    name: str = "default"
+    revision: int = 0
+
+
+UNNAMED = WeightSet()
 DEFAULT_WEIGHTS: Mapping[Skill, Weights] = {
     "empathy": Weights(0.50, 0.25, 0.15, 0.10),
     "problem_solving": Weights(0.50, 0.20, 0.20, 0.10),

@@ -6,35 +6,38 @@ Everything is closed unless it is named here: a route that nobody thought of nee
 from urllib.parse import urlsplit
 
 from serve_app.api.exchange import Exchange
-from serve_app.auth import ANYONE, KeyRing
+from serve_app.auth import ANYONE, Identity, KeyRing
 from serve_app.errors import Forbidden, OriginRefused
 from serve_app.settings import Settings, is_loopback
 
 OPEN = frozenset({"/health", "/v2/health/live"})
 ANY_KEY = frozenset({"/docs", "/openapi.json", "/readiness", "/health/detailed", "/v2/health/ready"})
+WEIGHTS = "/api/v1/fusion/weights"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def scope_for(path: str) -> str | None:
-    """The scope that a path needs; None when any valid key will do."""
+def scope_for(path: str, method: str = "GET") -> str | None:
+    """The scope that a request needs; None when any valid key will do. Changing what scores mean needs ``admin``."""
     if path in ANY_KEY:
         return None
+    if path.startswith(WEIGHTS) and (method not in ("GET", "HEAD", "OPTIONS") or path == f"{WEIGHTS}/history"):
+        return "admin"
     return "metrics" if path == "/metrics" else "infer"
 
 
-def admit(path: str, exchange: Exchange, keys: KeyRing, settings: Settings) -> str:
-    """The tenant of this request. Raises ``Unauthenticated``, ``Forbidden`` or ``OriginRefused``."""
+def admit(path: str, method: str, exchange: Exchange, keys: KeyRing, settings: Settings) -> Identity:
+    """Who sends this request. Raises ``Unauthenticated``, ``Forbidden`` or ``OriginRefused``."""
     if path in OPEN:
-        return ANYONE.tenant
+        return ANYONE
     if not keys.configured:
         _check_host(exchange.headers.get("host", ""), settings)
         _check_origin(exchange.headers.get("origin"), exchange.headers.get("host", ""), settings)
-        return ANYONE.tenant
+        return ANYONE
     identity = keys.identify(exchange.headers.get("authorization"))
-    needed = scope_for(path)
+    needed = scope_for(path, method)
     if not identity.may(needed):
         raise Forbidden(f"This key has not got the scope {needed}.")
-    return identity.tenant
+    return identity
 
 
 def _check_host(host: str, settings: Settings) -> None:

@@ -164,7 +164,8 @@ class Evidence(BaseModel):
 
 
 class Reasoning(BaseModel):
-    """The assessment in words, and who wrote it."""
+    """The assessment in words, and who wrote it. ``reason``: why the template did although a language model is configured;
+    ``cached``: written before for the same facts; ``estimated``: tokens or cost are not the provider's own figures."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -175,10 +176,15 @@ class Reasoning(BaseModel):
     model: str | None
     tokens: int
     cost_usd: float
+    reason: str | None = None
+    cached: bool = False
+    estimated: bool = False
 
 
 class Skill(BaseModel):
-    """One skill of one student. ``feature_importance``: exact SHAP values by feature."""
+    """One skill of one student. ``feature_importance``: exact SHAP values by feature. ``sources_missing``: sources that took
+    no part, why in ``missing_reasons``; ``model_version`` is ``none`` when the model is among them. ``weights``: the set that
+    was used, and the revision of all sets."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -256,6 +262,53 @@ class InferenceSummary(BaseModel):
     p95_inference_time_ms: float
     success_rate: float
     source: Literal["redis", "memory"]
+
+
+class WeightsAnswer(BaseModel):
+    """``store``: where a change is written; ``problem``: why these may not be the newest weights."""
+
+    revision: int
+    store: Literal["redis", "file", "memory"]
+    problem: str | None
+
+
+class FusionWeights(WeightsAnswer):
+    """All weights in force by skill; ``sets``: the others by name; ``experiment``: name, and shares by set."""
+
+    version: str
+    description: str
+    weights: dict[str, dict[str, float]]
+    sets: dict[str, dict[str, dict[str, dict[str, float]]]]
+    experiment: dict[str, Any] | None
+
+
+class SkillWeights(WeightsAnswer):
+    """One skill's weights, in ``weights`` and each by itself."""
+
+    skill_type: str
+    set: str
+    weights: dict[str, float]
+    ml_inference: float
+    linguistic_features: float
+    behavioral_features: float
+    confidence_adjustment: float
+    version: str
+
+
+class Reloaded(WeightsAnswer):
+    """The weights file is in force."""
+
+    message: str
+    version: str
+    description: str
+
+
+class WeightHistory(BaseModel):
+    """Changes of weights, newest first."""
+
+    changes: list[dict[str, Any]]
+    store: Literal["redis", "file", "memory"]
+    problem: str | None
 
 
 class Health(BaseModel):
@@ -392,9 +445,17 @@ class RemoteCapabilities(BaseModel):
 
 
 class ReasoningCapability(BaseModel):
-    """Who writes the assessments' words."""
+    """Who writes the assessments' words. ``key``: what came of checking it; ``breaker``, ``limits``, ``budget``: of the
+    language model, null while there is none; ``reason``: what is wrong."""
 
     provider: Literal["template", "llm"]
+    mode: Literal["off", "optional", "required"] | None = None
+    model: str | None = None
+    key: str | None = None
+    breaker: Literal["closed", "open", "half_open"] | None = None
+    limits: dict[str, int] | None = None
+    budget: dict[str, Any] | None = None
+    reason: str | None = None
 
 
 class StoreCapability(BaseModel):

@@ -31,6 +31,7 @@ from serve_app.api.services import Services
 from serve_app.api.skills import Skills
 from serve_app.api.students import Students
 from serve_app.api.summaries import Summaries
+from serve_app.api.weights import WeightRoutes
 
 DESCRIPTION = (
     "A team's own models on its own machines: embeddings, labels, generated text, and skill assessments with their "
@@ -80,6 +81,7 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         Completions,
         Summaries,
         Skills,
+        WeightRoutes,
         Students,
         Records,
         ModelRoutes,
@@ -125,9 +127,11 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.access_log.start()
         await services.shared_metrics.start()
+        await services.weights.start()
         try:
             yield
         finally:
+            await services.weights.stop()
             await services.shared_metrics.stop()
             if services.remote is not None:
                 await services.remote.close()

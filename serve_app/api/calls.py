@@ -2,13 +2,13 @@
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.types import Receive
 
-from deployments.call import Answer
+from deployments.call import Answer, CallContext
 from deployments.errors import Cancelled
 from deployments.timing import Timing
 from model_store.errors import MusterError
@@ -16,17 +16,27 @@ from serve_app.api.exchange import exchange_of
 from serve_app.api.services import Services
 
 T = TypeVar("T")
+Ask = Callable[[str, Sequence[Any], Mapping[str, Any], CallContext], Awaitable[Answer]]
 
 
 async def call_model(
-    services: Services, request: Request, application: str, inputs: Sequence[Any], options: Mapping[str, Any]
+    services: Services,
+    request: Request,
+    application: str,
+    inputs: Sequence[Any],
+    options: Mapping[str, Any],
+    ask: Ask | None = None,
 ) -> Answer:
-    """Run inputs on an application. Raises ``Cancelled`` when the client leaves before the answer."""
+    """Run inputs on an application. Raises ``Cancelled`` when the client leaves before the answer.
+
+    ``ask``: how the fleet is asked, where that takes more than one call.
+    """
     exchange = exchange_of(request)
     context = exchange.context(len(inputs))
     exchange.asked = (application, context.lane)
     try:
-        answer = await while_connected(request.receive, services.fleet.call(application, inputs, options, context))
+        work = (ask or services.fleet.call)(application, inputs, options, context)
+        answer = await while_connected(request.receive, work)
     except (Exception, asyncio.CancelledError):
         services.metrics.inferences(application, 0, len(inputs), 0)
         raise

@@ -20,11 +20,11 @@ from serve_app.api.answers import Capabilities
 from serve_app.api.calls import while_connected
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
-from serve_app.api.health import known_states
+from serve_app.api.health import known_states, reasoning_state
 from serve_app.api.names import Model, application_of
 from serve_app.api.roles import ABSENT, state_of
 from serve_app.api.services import Services
-from serve_app.api.skills import APPLICATION
+from serve_app.api.weighing import APPLICATION
 from serve_app.errors import RemoteFailed
 
 PROBE = "hello"
@@ -69,10 +69,15 @@ class CapabilityRoutes:
             "roles": {role: self._role(role, states) for role in ROLES},
             "skills": {"skill_types": SKILLS, "state": skills.state, "reason": skills.reason},
             "remote": await self._remote(request, probe=probe),
-            "reasoning": {"provider": "template"},
+            "reasoning": await self._reasoning(states),
             "store": redis,
         }
         return Response(orjson.dumps(body), media_type="application/json")
+
+    async def _reasoning(self, states: Mapping[str, ModelState]) -> dict[str, Any]:
+        told = await reasoning_state(self._services, states)
+        names = ("provider", "mode", "model", "key", "breaker", "limits", "budget", "reason")
+        return {name: told.get(name) for name in names}
 
     @staticmethod
     def _task(task: str, here: list[Model], states: Mapping[str, ModelState]) -> list[dict[str, Any]]:

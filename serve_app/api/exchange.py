@@ -34,7 +34,8 @@ _STEERING = frozenset(
 class Exchange:
     """What is known of a request before its body is read. ``deadline`` is this process's monotonic clock.
 
-    ``asked``: the application that was asked last, and the lane; empty until then.
+    ``key``: the id of the key that came with it. ``asked``: the application that was asked last, and the lane; empty until
+    then.
     """
 
     request_id: str
@@ -42,6 +43,7 @@ class Exchange:
     deadline: float
     lane: Lane | None = None
     tenant: str = ""
+    key: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     asked: tuple[str, Lane | Literal[""]] = ("", "")
 

@@ -18,7 +18,7 @@ from serve_app.api.errors import responses
 from serve_app.api.names import application_of
 from serve_app.api.roles import ABSENT
 from serve_app.api.services import Services
-from serve_app.api.skills import APPLICATION as SKILLS
+from serve_app.api.weighing import APPLICATION as SKILLS
 
 PATIENCE_S = 2.0
 Status = Literal["healthy", "degraded", "unhealthy"]
@@ -76,10 +76,14 @@ class HealthRoutes:
     async def detailed(self) -> Response:
         """A report, not a probe: the status is in the body and the answer is always 200."""
         states, state = await asyncio.gather(known_states(self._services), self._state())
+        reasoning = await reasoning_state(self._services, states)
         components = {
             "applications": {name: _component(held) for name, held in sorted(states.items())},
             "redis": state,
             "keys": self._keys(),
+            "reasoning": reasoning,
+            "fusion_weights": self._weights(),
+            "secrets": {"status": "healthy", "reason": None, **self._services.secret_sources()},
         }
         lacking = missing(self._services, states)
         body = {
@@ -106,6 +110,15 @@ class HealthRoutes:
             return {"status": "degraded", "reason": f"does not answer: no {WITHOUT_STATE}"}
         return {"status": "healthy", "reason": None}
 
+    def _weights(self) -> dict[str, Any]:
+        weights = self._services.weights
+        told = {"store": weights.store, "revision": weights.book.revision, "version": weights.book.version}
+        if weights.problem:
+            return {"status": "degraded", "reason": weights.problem, **told}
+        # Each gateway process would have weights of its own.
+        alone = "changes are kept by this gateway process alone" if weights.store == "memory" else None
+        return {"status": "healthy", "reason": alone, **told}
+
     def _keys(self) -> dict[str, str | None]:
         keys = self._services.keys
         if keys.problem:
@@ -120,6 +133,14 @@ async def known_states(services: Services) -> Mapping[str, ModelState]:
             return await services.fleet.states()
     except TimeoutError:
         raise DeadlineExceeded("The state of the applications could not be read in time.") from None
+
+
+async def reasoning_state(services: Services, states: Mapping[str, ModelState]) -> dict[str, Any]:
+    """What one replica of the reasoning stage says of its language model; each has a breaker of its own."""
+    if states.get(SKILLS, ABSENT).state != "ready":
+        return {"status": "degraded", "reason": "the skill graph does not answer", "provider": "template"}
+    told = (await services.fleet.about(SKILLS)).get("reasoning")
+    return dict(told) if told else {"status": "healthy", "reason": None, "provider": "template", "mode": "off"}
 
 
 def missing(services: Services, states: Mapping[str, ModelState]) -> list[str]:
@@ -140,7 +161,8 @@ def overall(missing: list[str], components: Mapping[str, Any]) -> Status:
     """Unhealthy when the main job does not answer, degraded when anything else does not."""
     if missing:
         return "unhealthy"
-    parts = [components["redis"], components["keys"], *components["applications"].values()]
+    parts = [components[name] for name in ("redis", "keys", "reasoning", "fusion_weights")]
+    parts += [*components["applications"].values()]
     return "healthy" if all(part["status"] == "healthy" for part in parts) else "degraded"
 
 

@@ -118,7 +118,8 @@ class Envelope:
         reply = Reply(send, None if echoed else exchange.request_id)
         release: Callable[[], None] | None = None
         try:
-            exchange.tenant = admit(scope["path"], exchange, self._keys, self._settings)
+            identity = admit(scope["path"], scope["method"], exchange, self._keys, self._settings)
+            exchange.tenant, exchange.key = identity.tenant, identity.key
             if scope["path"] not in OPEN:
                 apply_headers(exchange, self._settings)
             intake = Intake(receive, scope["path"], exchange.headers, self._settings.max_body_bytes, self._budget)

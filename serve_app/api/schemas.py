@@ -159,6 +159,18 @@ class BatchRequest(Body):
         return self
 
 
+Weight = Annotated[float, Field(ge=0, le=1)]
+
+
+class SkillWeightsBody(Body):
+    """One skill's weights. They must sum to 1, within .01."""
+
+    ml_inference: Weight
+    linguistic_features: Weight
+    behavioral_features: Weight
+    confidence_adjustment: Weight
+
+
 REQUESTS: tuple[type[BaseModel], ...] = (
     EmbeddingRequest,
     ClassifyRequest,
@@ -166,5 +178,6 @@ REQUESTS: tuple[type[BaseModel], ...] = (
     Features,
     InferRequest,
     BatchRequest,
+    SkillWeightsBody,
 )
 """Bodies that routes read by themselves; their schemas are added to the OpenAPI document."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from deployments.call import Fleet
@@ -12,12 +13,14 @@ from serve_app.auth import KeyRing
 from serve_app.metrics import GatewayMetrics, SharedMetrics
 from serve_app.remote.fallback import RemoteFallback
 from serve_app.settings import Settings
+from serve_app.weight_keeper import WeightKeeper
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """The application's dependencies. ``gate``: what was measured of a model in fewer bits, by key and the
-    backend that serves it; None where nothing was."""
+    backend that serves it; None where nothing was. ``weights_file``: of the fusion weights, which need not exist.
+    ``secret_sources``: where each secret came from."""
 
     fleet: Fleet
     catalogue: Models
@@ -28,7 +31,11 @@ class Services:
     access_log: AccessLog
     gate: Callable[[str, str | None], Mapping[str, Any] | None] = lambda key, backend: None
     remote: RemoteFallback | None = None
+    weights_file: Path | None = None
+    secret_sources: Callable[[], Mapping[str, Any]] = dict
+    weights: WeightKeeper = field(init=False)
     shared_metrics: SharedMetrics = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shared_metrics", SharedMetrics(self.metrics, self.state))
+        object.__setattr__(self, "weights", WeightKeeper(self.state, self.weights_file))

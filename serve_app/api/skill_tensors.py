@@ -7,15 +7,17 @@ import numpy as np
 from starlette.requests import Request
 
 from deployments.call import Answer
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, ModelNotReady
+from deployments.skills.assessment import NO_MODEL
 from deployments.skills.features import DERIVED, FEATURES, FeatureSet, Skill, vector_names, with_derived
+from deployments.skills.sources import SILENT
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.labelling import Floats
 from serve_app.api.services import Services
-from serve_app.api.skills import APPLICATION
 from serve_app.api.tensor_models import Parameters, TensorModel
 from serve_app.api.tensor_request import Asked
 from serve_app.api.tensors import Output, TensorSpec
+from serve_app.api.weighing import APPLICATION, weighing_options
 
 OBSERVED = len(FEATURES)
 INPUT = TensorSpec("features", "FP32", (-1, OBSERVED + 1), also=((-1, OBSERVED),))
@@ -37,11 +39,14 @@ class SkillModel(TensorModel):
 
     async def infer(self, request: Request, asked: Asked, parameters: Any) -> tuple[Sequence[Output], Answer]:
         rows = feature_rows(asked.numbers(INPUT), self._skill)
-        options = {"skills": [self._skill]}
+        options = weighing_options(self._services, [self._skill])
         answer = await call_model(self._services, request, APPLICATION, rows, options)
         if error := first_error(answer, "features[{}]"):
             raise error
         skills = [value[self._skill] for value in answer.values]
+        if any(skill["model_version"] == NO_MODEL for skill in skills):
+            # Whoever asks by this protocol asks the model itself.
+            raise ModelNotReady(self.key, SILENT)
         columns = [[_number(skill, spec.name)] for spec in OUTPUTS for skill in skills]
         values = np.array(columns, dtype=np.float32).reshape(len(OUTPUTS), len(skills), 1)
         return [Output(spec, (len(skills), 1), values[i]) for i, spec in enumerate(OUTPUTS)], answer

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.call import Answer
-from deployments.skills.features import SKILLS, FeatureSet
+from deployments.skills.features import SKILLS
 from serve_app.api.answers import Assessment, BatchAnswer, Skill
 from serve_app.api.bodies import read
-from serve_app.api.calls import call_model, first_error, model_headers
+from serve_app.api.calls import first_error, model_headers
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
@@ -22,9 +22,9 @@ from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
 from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
 from serve_app.api.subjects import Subject, tell, tell_all, versions
+from serve_app.api.weighing import APPLICATION, weigh
 from serve_app.errors import UnknownSkill, UnknownStudent
 
-APPLICATION = "skills"
 SkillType = Annotated[str, Path(json_schema_extra={"enum": [*SKILLS]})]
 
 
@@ -89,7 +89,7 @@ class Skills:
         asked = await read(request, BatchRequest)
         subjects = await self._subjects(request, asked)
         known = [subject for subject in subjects if subject.features is not None]
-        answer = await self._call(request, [s.features for s in known if s.features], SKILLS) if known else None
+        answer = await weigh(self._services, request, known, SKILLS) if known else None
         results = tell_all(subjects, answer, _since(started))
         await self._record(request, results, None)
         succeeded = [result for result in results if result["status"] == "success"]
@@ -118,16 +118,13 @@ class Skills:
             if subject.features is None:
                 raise subject.error or UnknownStudent()
             features = subject.features
-        answer = await self._call(request, [features], skills)
+        answer = await weigh(self._services, request, [Subject(student_id, features)], skills)
         error = first_error(answer, None)
         result = tell(Subject(student_id, features, error), answer.values[0], _since(started))
         await self._record(request, [result], skill)
         if error:
             raise error
         return answer.values[0], answer
-
-    async def _call(self, request: Request, rows: Sequence[FeatureSet], skills: Sequence[str]) -> Answer:
-        return await call_model(self._services, request, APPLICATION, rows, {"skills": [*skills]})
 
     async def _subjects(self, request: Request, asked: BatchRequest) -> list[Subject]:
         if asked.rows:

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from deployments.breaker import Breaker
 from deployments.call import Answer
 from deployments.generation import Delta, GenerationRequest
 from model_store.errors import UnknownModel
 from serve_app.api.names import Model, Models, is_head
 from serve_app.errors import RemoteFailed, SettingsError
-from serve_app.remote.breaker import Breaker
 from serve_app.remote.provider import Meaning, Provider, ProviderFailed
 from serve_app.remote.tasks import CHAT, TASKS, BadAnswer, Floats, Task
 from serve_app.settings import Settings

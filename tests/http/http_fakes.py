@@ -195,6 +195,7 @@ class FakeFleet:
         self.pause_s = 0.0
         self.streams: list = []
         self.open = 0
+        self.told: dict[str, dict] = {}
 
     async def call(self, application, inputs, options, context):
         self.calls.append((application, list(inputs), dict(options), context))
@@ -234,6 +235,9 @@ class FakeFleet:
     async def backend(self, application):
         assert self.known[application].state == "ready", "only a replica that runs can say"
         return f"fake-{application}"
+
+    async def about(self, application):
+        return self.told.get(application, {})
 
     def _mood(self, text, options):
         return np.float32(list(self.moods.values()))

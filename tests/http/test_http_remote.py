@@ -11,11 +11,11 @@ from fake_router import routing
 from http_fakes import DIMENSIONS, MINILM, MOODS, TOKEN, build_services, vector
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from deployments.breaker import Breaker
 from deployments.call import ModelState
 from deployments.errors import EngineFault, InvalidInput, ModelNotReady, Overloaded
 from serve_app.errors import SettingsError
 from serve_app.remote import provider
-from serve_app.remote.breaker import Breaker
 from serve_app.settings import load_settings
 
 READY = ModelState("ready", None, 1)

@@ -111,7 +111,9 @@ def test_the_skill_object_has_the_contract_s_fields(assessed):
     for skill in SKILLS:
         body = to_json(assessed[0][skill])
         assert set(body) >= CONTRACT
-        assert set(body) - CONTRACT == {"source_agreement", "sources_missing", "warnings"}
+        assert set(body) - CONTRACT == {
+            "source_agreement", "sources_missing", "missing_reasons", "warnings", "weights",
+        }  # fmt: skip
         assert body["skill_type"] == skill
         assert body["synthetic_model"] is True
         assert set(body["confidence_parts"]) == {"calibrated_spread", "extremity", "completeness"}
