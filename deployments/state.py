@@ -6,6 +6,8 @@ Redis is the only store. Every key starts with its tenant; values are JSON, but 
     muster:T:inferences           sorted set of inference records by time, the last 10,000
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts
+    muster:T:chat:<user>:<id>     the last turns of a conversation (``chat/history.py``); muster:T:chats:<user> its index
+    muster:T:report:<id>          a clinical report (``clinical/reports.py``)
     muster:T:cache:<slot>         a kept answer: its key (32 bytes), then arrays and numbers (``cache.Kept.packed``)
     muster:_shared:doc:<name>     one JSON document of the whole deployment (fusion weights)
     muster:_shared:<name>         hash of one JSON value for each gateway process (``_`` begins no tenant's name)
@@ -27,7 +29,7 @@ from redis.exceptions import WatchError
 
 from deployments.call import CallContext
 from deployments.errors import StateUnavailable
-from deployments.redis_link import CACHE, RECORDS, Policy, RedisLink
+from deployments.redis_link import CACHE, CONNECTIONS, RECORDS, Policy, RedisLink
 
 KEPT_RECORDS = 10_000
 KEPT_IN_MEMORY = 1_000
@@ -38,8 +40,13 @@ Source = Literal["redis", "memory"]
 class State:
     """The stored state. With no URL everything that needs a record raises ``StateUnavailable``."""
 
-    def __init__(self, url: str | None, on_error: Callable[[str], None] = lambda kind: None) -> None:
-        self._link = RedisLink(url, on_error) if url else None
+    def __init__(
+        self,
+        url: str | None,
+        on_error: Callable[[str], None] = lambda kind: None,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        self._link = RedisLink(url, on_error, connections) if url else None
         self._waiting: dict[str, deque[dict[str, Any]]] = {}
         self._salts: dict[str, bytes] = {}
 
@@ -47,6 +54,15 @@ class State:
     def configured(self) -> bool:
         """Whether there is a Redis at all."""
         return self._link is not None
+
+    @property
+    def link(self) -> RedisLink | None:
+        """The connection, for what has scripts of its own."""
+        return self._link
+
+    async def run(self, policy: Policy, operation: Callable[[Redis], Any], within_s: float | None = None) -> Any:
+        """An operation of a store that has keys of its own. Raises ``StateUnavailable``."""
+        return await self._run(policy, operation, within_s)
 
     async def ping(self) -> None:
         """Raise ``StateUnavailable`` unless Redis answers."""
@@ -217,6 +233,11 @@ class State:
         if self._link is None:
             raise StateUnavailable("This needs stored data, and no Redis is configured (MUSTER_REDIS_URL).", 60.0)
         return await self._link.run(policy, operation, within_s)
+
+
+def tenant_key(tenant: str, *parts: str) -> str:
+    """A key of the tenant's."""
+    return _key(tenant, *parts)
 
 
 def _key(tenant: str, *parts: str) -> str:

@@ -10,6 +10,7 @@
         ├── NotFound                 no such thing
         │   ├── UnknownStudent
         │   ├── UnknownVersion
+        │   ├── UnknownReport
         │   └── UnknownSkill
         ├── RemoteFailed             the remote provider was asked, as the last resort, and failed
         ├── BodyTooLarge             more bytes than the limit
@@ -56,6 +57,13 @@ class UnknownStudent(NotFound):
     """Nothing is stored for this student."""
 
     def __init__(self, message: str = "No features are stored for this student.") -> None:
+        super().__init__(message)
+
+
+class UnknownReport(NotFound):
+    """No report of this id is held for this tenant (any more)."""
+
+    def __init__(self, message: str = "There is no such report; reports are kept for a limited time.") -> None:
         super().__init__(message)
 
 

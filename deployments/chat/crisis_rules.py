@@ -62,7 +62,7 @@ _IDEATION = (
     r"\b(?:thoughts?|ideas?|urges?|plans?|planning|talk\w*) (?:of |about |for )?(?:suicide|my suicide|ending|killing myself|death all)",
     r"\bwhen i am dead\b|\bonce i am (?:dead|gone)\b",
     rf"\bkill(?:s|ed|ing)? {_SELF}",
-    rf"\bend(?:s|ed|ing)? (?:my|his|her|their) (?:own )?(?:life|lives|pain for good|suffering for good)",
+    r"\bend(?:s|ed|ing)? (?:my|his|her|their) (?:own )?(?:life|lives|pain for good|suffering for good)",
     rf"\b{_WANT}{_SO} {_DIE}\b",
     r"\bwant(?:s|ed)? death\b",
     r"\b(?:commit(?:s|ed|ing|ting)?|attempt(?:s|ed|ing)?|contemplat(?:e|es|ed|ing)|consider(?:s|ed|ing)?|try|tried|trying|do) (?:a )?suicide",
@@ -239,4 +239,3 @@ FOREIGN: tuple[re.Pattern[str], ...] = tuple(
     )
 )
 """Plain phrases in Spanish, French, German, Portuguese and Italian, without accents. Not measured."""
-

@@ -54,7 +54,9 @@ def squeeze(text: str) -> str:
 
 def plain_words(text: str) -> str:
     """The text as the rules read it. Punctuation stays: it ends sentences and marks quotations."""
-    text = re.sub(r"(?<=[a-z])I+", lambda found: "l" * len(found.group()), unicodedata.normalize("NFKC", text[:LONGEST]))
+    text = re.sub(
+        r"(?<=[a-z])I+", lambda found: "l" * len(found.group()), unicodedata.normalize("NFKC", text[:LONGEST])
+    )
     text = re.sub(r"(?<=[a-z] )2(?= [a-z0-9])", "to", text.casefold().translate(_LOOKALIKES))
     decomposed = unicodedata.normalize("NFKD", text)
     text = "".join(char for char in decomposed if unicodedata.category(char) not in ("Mn", "Cf", "Cc") or char == "\n")

@@ -9,6 +9,8 @@ from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
 from serve_app.api.answers import ErrorBody, PlainError
+from serve_app.api.chat_schemas import CHAT_REQUESTS, ChatEvent
+from serve_app.api.clinical_schemas import CLINICAL_REQUESTS
 from serve_app.api.event_stream import MEDIA_TYPE
 from serve_app.api.generated_answers import CHUNKS
 from serve_app.api.generation_schemas import GENERATION_REQUESTS
@@ -67,7 +69,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    shown = (*REQUESTS, *GENERATION_REQUESTS, *CHUNKS, InferenceRequest, ErrorBody, PlainError)
+    flows = (*CHAT_REQUESTS, ChatEvent, *CLINICAL_REQUESTS)
+    shown = (*REQUESTS, *GENERATION_REQUESTS, *CHUNKS, *flows, InferenceRequest, ErrorBody, PlainError)
     models: list[Any] = [(model, "validation") for model in shown]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():

@@ -308,7 +308,7 @@ def build_services(
     return Services(
         fleet=fleet or FakeFleet(),
         catalogue=catalogue,
-        state=State(redis_url, metrics.state_error),
+        state=State(redis_url, metrics.state_error, known.redis_connections),
         settings=known,
         keys=KeyRing(keys),
         metrics=metrics,
