@@ -40,7 +40,8 @@ _CONTRACTIONS = {
     "killingmyself": "killing myself", "selfharm": "self harm", "selfharming": "self harming",
     "iwanttokillmyself": "i want to kill myself", "iwannakillmyself": "i want to kill myself",
     "kil": "kill", "kll": "kill", "kiill": "kill", "klil": "kill", "hopless": "hopeless", "ded": "dead",
-    "wnna": "want to", "jst": "just", "wld": "would", "hav": "have", "lyf": "life", "plz": "please", "wann": "want to", "suicidle": "suicidal", "rn": "right now", "wan": "want", "dieing": "dying", "tmrw": "tomorrow", "2nite": "tonight",
+    "wnna": "want to", "wann": "want to", "wan": "want", "jst": "just", "wld": "would", "hav": "have", "lyf": "life",
+    "plz": "please", "suicidle": "suicidal", "rn": "right now", "dieing": "dying", "tmrw": "tomorrow",
 }  # fmt: skip
 _DISTINCT = ("suicide", "suicidal", "suicidally", "myself", "worthless", "hopeless", "overdose", "overdosed", "unalive")
 """Words that a spelling one letter off is taken for."""

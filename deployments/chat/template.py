@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from deployments.chat.conversation import FOLLOW_UPS, Mode, Stage, Style
 from deployments.chat.crisis import Crisis
 
-DISCLAIMER = "This is a companion program, not a person, a therapist or an emergency service; it makes no diagnosis and can be wrong."
+DISCLAIMER = (
+    "This is a program, not a person, a therapist or an emergency service; it makes no diagnosis and can be wrong."
+)
 _HEARD: Mapping[str, str] = {
     "anger": "That sounds infuriating, and it makes sense that it stays with you.",
     "disgust": "That clearly goes against the grain for you.",

@@ -52,7 +52,7 @@ class Vital:
 
     @property
     def adverse(self) -> bool:
-        """Whether it moves, significantly, on the side of the range where it already is or out of it: away from the middle."""
+        """Whether it moves, significantly, away from the middle of the range, on the side where it already is."""
         if not self.trend.significant or self.reference is None:
             return False
         low, high = self.reference.low, self.reference.high

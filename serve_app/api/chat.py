@@ -1,5 +1,6 @@
 """``/api/v1/chat``: the companion's reply whole or streamed, and the history of its conversations."""
 
+import logging
 import secrets
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from deployments.chat.conversation import (
 )
 from deployments.chat.reply_check import Withheld
 from deployments.chat.template import DISCLAIMER
+from deployments.errors import Cancelled
 from deployments.generation import Turn
 from model_store.errors import MusterError
 from serve_app.api.bodies import read
@@ -36,7 +38,7 @@ from serve_app.api.chat_schemas import (
     PastTurn,
 )
 from serve_app.api.chat_stream import ChatStream
-from serve_app.api.errors import responses
+from serve_app.api.errors import describe_defect, responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body, json_events
 from serve_app.api.schemas import STUDENT_ID
@@ -44,6 +46,8 @@ from serve_app.api.services import Services
 
 User = Annotated[str, Query(pattern=STUDENT_ID)]
 Conversation = Annotated[str | None, Query(pattern=CONVERSATION_ID)]
+
+_log = logging.getLogger(__name__)
 
 
 class ChatRoutes:
@@ -136,8 +140,11 @@ class ChatRoutes:
         wrote = Wrote()
         try:
             text = [piece async for piece in self._companion.words(request, known, wrote)]
-        except (MusterError, TimeoutError, Withheld):
-            # Half a reply is none: nothing has been sent yet, so our own words can still take its place.
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a writer raises, nothing is sent yet and our words can take its place
+            if not isinstance(error, MusterError | TimeoutError | Withheld):
+                _log.error("the part generation failed: %s", describe_defect(error))
             known.parts.fail("generation")
             wrote = Wrote(reason="failed", texts=[known.template()])
             text = wrote.texts

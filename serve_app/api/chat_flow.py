@@ -5,6 +5,7 @@ the other may try, the deployed chat model, the operator's language model, our t
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -29,9 +30,11 @@ from deployments.chat.crisis import SWITCH, Crisis, check
 from deployments.chat.history import ChatHistory, Exchange
 from deployments.chat.prompt import turns_for
 from deployments.chat.reply_check import SentenceGate, Withheld, inspect
+from deployments.errors import Cancelled
 from deployments.generation import Delta, GenerationRequest, Turn
 from deployments.reasoning.plain_text import NoText
 from model_store.errors import MusterError, UnknownModel
+from serve_app.api.errors import describe_defect
 from serve_app.api.exchange import exchange_of
 from serve_app.api.generations import Generations
 from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task
@@ -44,6 +47,7 @@ READING_S = 3.0
 """For emotion and sentiment, so that a model that hangs leaves time for words."""
 HISTORY_S = 0.5
 REPLY_TOKENS = 220
+_log = logging.getLogger(__name__)
 Source = Literal["model", "llm", "template"]
 
 
@@ -232,8 +236,8 @@ class Companion:
                     if piece is None:
                         break
                     yield piece
-        except (MusterError, TimeoutError, Withheld) as error:
-            if wrote.texts:
+        except Exception as error:
+            if wrote.texts or isinstance(error, Cancelled):
                 raise
             self._failed(known, wrote, error)
 
@@ -255,9 +259,12 @@ class Companion:
 
     def _failed(self, known: Known, wrote: Wrote, error: Exception) -> None:
         known.parts.fail("generation")
-        wrote.reason = f"withheld: {error.reason}" if isinstance(error, Withheld) else "failed"
-        if isinstance(error, NoText):
-            wrote.reason = error.reason
+        if isinstance(error, Withheld | NoText):
+            wrote.reason = f"withheld: {error.reason}" if isinstance(error, Withheld) else error.reason
+            return
+        wrote.reason = "failed"
+        if not isinstance(error, MusterError | TimeoutError):
+            _log.error("the part generation failed: %s", describe_defect(error))
 
     def _turns(self, known: Known, room: int) -> tuple[Turn, ...]:
         about = orjson.dumps(known.asked.about).decode() if known.asked.about else ""

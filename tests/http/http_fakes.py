@@ -297,7 +297,7 @@ class RedisProcess:
 
 
 def build_services(
-    fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, **settings
+    fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, language=None, **settings
 ) -> Services:
     """Services around a fake fleet. ``remote_models`` may be asked of a fake provider at ``remote_url``."""
     metrics = GatewayMetrics(replica)
@@ -314,6 +314,7 @@ def build_services(
         metrics=metrics,
         access_log=AccessLog(log or Path(os.devnull)),
         remote=remote_fallback(known, catalogue, metrics.remote_call),
+        language=language,
     )
 
 
