@@ -155,5 +155,5 @@ def _ordered(found: set[Indicator]) -> tuple[Indicator, ...]:
 def _clauses(text: str) -> list[str]:
     """Sentences, and parts of them that turn round (``but``): a denial holds only for its own part."""
     return [
-        part.strip() for part in re.split(r"[.!?;\n…]+|,? \bbut\b|,? \bhowever\b|,? \balthough\b", text) if part.strip()
+        part.strip() for part in re.split(r"[.!?;…]+|,? \bbut\b|,? \bhowever\b|,? \balthough\b", text) if part.strip()
     ]

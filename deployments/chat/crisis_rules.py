@@ -207,6 +207,7 @@ IDIOMS: tuple[re.Pattern[str], ...] = tuple(
 DENIED = _rx(
     r"\b(?:not|never|no|nor|without|rather than|instead of)(?! (?:only|just|stop|help|sure|afraid|scared|one|body|longer|more|"
     r"point|reason|way|know|even know))(?: (?!i\b|but\b|and\b|because\b|so\b)[\w']+){0,4} ?$"
+    r"|\b(?:not|never) (?:said|say|saying|meant|mean|claimed?|told \w+|tell \w+)(?: that)? i ?$"
 )
 OTHERS = _rx(
     r"\b(?:(?:my|a|his|her|our|their|the|this|some|one of my) (?:\w+ )?(?:friend|bestie|brother|sister|mother|mom|mum|father|dad|son|daughter|"

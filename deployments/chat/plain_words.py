@@ -56,18 +56,20 @@ def squeeze(text: str) -> str:
 def plain_words(text: str) -> str:
     """The text as the rules read it. Punctuation stays: it ends sentences and marks quotations."""
     text = re.sub(
-        r"(?<=[a-z])I+", lambda found: "l" * len(found.group()), unicodedata.normalize("NFKC", text[:LONGEST])
+        r"(?<=[a-z])I+",
+        lambda found: "l" * len(found.group()),
+        unicodedata.normalize("NFKC", re.sub(r"\s+", " ", text[:LONGEST])),
     )
     text = re.sub(r"(?<=[a-z] )2(?= [a-z0-9])", "to", text.casefold().translate(_LOOKALIKES))
     decomposed = unicodedata.normalize("NFKD", text)
-    text = "".join(char for char in decomposed if unicodedata.category(char) not in ("Mn", "Cf", "Cc") or char == "\n")
+    text = "".join(char for char in decomposed if unicodedata.category(char) not in ("Mn", "Cf", "Cc"))
     text = text.translate(_LOOKALIKES)
     # Dots between all words are only another kind of blank.
     text = re.sub(r"(?<=[a-z])\.(?=[a-z]{2,}\.)|(?<=\.[a-z]{2})\.(?=[a-z])", " ", text)
     text = _LEET_WORD.sub(_unleet, text)
     text = _APART.sub(lambda found: re.sub(r"[^a-z]", "", found.group()), text)
     words = _WORD.sub(lambda found: _word(found.group()), re.sub(r"[_*~]", "", text).replace("-", " "))
-    return squeeze(re.sub(r"[ \t\r\f\v]+", " ", words))
+    return squeeze(re.sub(r" +", " ", words))
 
 
 def _unleet(found: re.Match[str]) -> str:

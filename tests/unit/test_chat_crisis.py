@@ -45,7 +45,7 @@ def test_recall_and_precision_on_the_whole_set():
 @pytest.mark.parametrize(
     ("text", "outcome"),
     [
-        ("I never said I want to die", "none"),
+        ("I never said I want to die", "concern"),
         ("I do not want to kill myself", "concern"),
         ("I do not want to live", "crisis"),
         ("I am not okay, I want to die", "crisis"),
@@ -57,15 +57,14 @@ def test_recall_and_precision_on_the_whole_set():
         ("I wаnt to k\u0456ll mуself", "crisis"),
         ("i  want\tto\ndie", "crisis"),
         ("I WANT TO DIE", "crisis"),
-        ("I w\u200ba\u200bn\u200bt to d\u00ade", "crisis"),
+        ("I w\u200ba\u200bn\u200bt to d\u00adie", "crisis"),
         ("𝐈 𝐰𝐚𝐧𝐭 𝐭𝐨 𝐝𝐢𝐞", "crisis"),
         ("", "none"),
         ("x" * 50_000, "none"),
     ],
 )
 def test_disguises_denials_and_others(text, outcome):
-    found = check(text).outcome
-    assert found == outcome or (outcome == "none" and found == "concern" and "never" in text)
+    assert check(text).outcome == outcome
 
 
 def test_a_denial_does_not_hold_beyond_but():

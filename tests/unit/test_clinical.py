@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -338,3 +339,35 @@ def test_without_the_library_a_pdf_is_refused_with_the_reason(analysis, monkeypa
     monkeypatch.setitem(sys.modules, "fpdf", None)
     with pytest.raises(InvalidInput, match="muster\\[pdf\\]"):
         export.pdf({})
+
+
+def table_of_ranges():
+    """The table of docs/clinical.md."""
+    known = vitals.parameters()
+    head = ["vital sign", "possible", "sex", "age", "usual", "critical", "source"]
+    rows = [head, ["---"] * len(head)]
+    for row in vitals.rows():
+        low, high = row["low"], row["high"]
+        usual = f"up to {high:g}" if low is None else f"{low:g} to {high:g}"
+        bounds = zip(("<=", ">="), row.get("critical", (None, None)), strict=True)
+        critical = ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+        one = known[row["parameter"]]
+        possible = f"{one.possible[0]:g} to {one.possible[1]:g} {one.unit}"
+        age = f"{row['from']:g} to {row['to']:g}"
+        rows.append([one.name, possible, row["sex"], age, usual, critical, row["source"]])
+    judged = {row["parameter"] for row in vitals.rows()}
+    for one in known.values():
+        if one.name not in judged:
+            rows.append(
+                [one.name, f"{one.possible[0]:g} to {one.possible[1]:g} {one.unit}", "", "", "no range", "", ""]
+            )
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def test_the_page_shows_the_table_with_its_sources_and_units():
+    page = (Path(__file__).parents[2] / "docs" / "clinical.md").read_text()
+    assert table_of_ranges() in page
+    for name, meaning in vitals.sources().items():
+        assert f"- {name}: {meaning}" in page
+    for one in vitals.parameters().values():
+        assert all(f"`{unit}`" in page for unit in one.units)
