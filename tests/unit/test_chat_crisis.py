@@ -30,6 +30,8 @@ def test_the_set_is_large_and_every_phrase_is_there_once():
     texts = [text for _, _, text in PHRASES]
     assert len(texts) >= 150
     assert len(set(texts)) == len(texts)
+    page = (Path(__file__).parents[2] / "docs" / "chat.md").read_text()
+    assert f"has {len(texts)} phrases" in page
     assert all(any(label == wanted for _, label, _ in PHRASES) for wanted in ("crisis", "other", "concern", "none"))
 
 

@@ -356,11 +356,11 @@ def table_of_ranges():
         age = f"{row['from']:g} to {row['to']:g}"
         rows.append([one.name, possible, row["sex"], age, usual, critical, row["source"]])
     judged = {row["parameter"] for row in vitals.rows()}
-    for one in known.values():
-        if one.name not in judged:
-            rows.append(
-                [one.name, f"{one.possible[0]:g} to {one.possible[1]:g} {one.unit}", "", "", "no range", "", ""]
-            )
+    rows += [
+        [one.name, f"{one.possible[0]:g} to {one.possible[1]:g} {one.unit}", "", "", "no range", "", ""]
+        for one in known.values()
+        if one.name not in judged
+    ]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
