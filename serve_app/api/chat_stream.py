@@ -27,12 +27,8 @@ LAST_WORDS_S = 0.1
 """Of the request's time: kept for the event that tells of its end."""
 _TOKEN = re.compile(r"\s*\S+|\s+\Z")
 _log = logging.getLogger(__name__)
-_START = {
-    "type": "http.response.start",
-    "status": 200,
-    # Reverse proxies of the nginx kind hold answers back to fill their buffers, unless told not to.
-    "headers": [(b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()), (b"x-accel-buffering", b"no")],
-}
+# Reverse proxies of the nginx kind hold answers back to fill their buffers, unless told not to.
+_HEADERS = ((b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()), (b"x-accel-buffering", b"no"))
 
 
 class ChatStream(Response):
@@ -47,7 +43,7 @@ class ChatStream(Response):
         await while_connected(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
-        await send(_START)
+        await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         exchange = exchange_of(self._request)
         try:
             async with asyncio.timeout(exchange.deadline - LAST_WORDS_S - time.monotonic()):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import FastAPI, Path, Query
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,7 +32,9 @@ from serve_app.errors import UnknownReport
 
 SAVE_WAIT_S = 0.05
 """Storing usually takes less; the answer does not wait longer for it."""
-ReportId = Annotated[str, Path(pattern=f"^{ID.pattern}$", description="As the answer gave it.")]
+RESERVED = "generate"
+"""A route of its own, with another method."""
+ReportId = Annotated[str, Path(json_schema_extra={"pattern": f"^{ID.pattern}$"}, description="As the answer gave it.")]
 Format = Annotated[Literal["html", "pdf"], Query(description="`pdf` needs a server with the extra `muster[pdf]`.")]
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
@@ -82,6 +85,7 @@ class ClinicalRoutes:
 
     async def erase(self, request: Request, report_id: ReportId) -> Response:
         """Erase a report before its time. Erasing twice is no error."""
+        _check_id(report_id)
         erased = await self._reports.erase(exchange_of(request).context(1), report_id)
         return Response(orjson.dumps({"report_id": report_id, "erased": erased}), media_type="application/json")
 
@@ -128,10 +132,18 @@ class ClinicalRoutes:
         return words, reason
 
     async def _found(self, request: Request, report_id: str) -> dict[str, Any]:
+        _check_id(report_id)
         report = await self._reports.find(exchange_of(request).context(1), report_id)
         if report is None:
             raise UnknownReport()
         return report
+
+
+def _check_id(report_id: str) -> None:
+    if report_id == RESERVED:
+        raise HTTPException(405, headers={"Allow": "POST"})
+    if not ID.fullmatch(report_id):
+        raise UnknownReport()
 
 
 def _case(asked: ReportRequest) -> Case:

@@ -265,6 +265,12 @@ async def test_an_error_after_the_first_token_is_an_event(open_client, talking):
     assert set(told[-1]) == {"type", "content", "code", "request_id"}
 
 
+async def test_every_stream_has_its_own_headers(open_client, talking):
+    async with open_client(build_services(talking)) as client:
+        counts = {len((await client.post(SEND, json={"message": "hello"})).headers.raw) for _ in range(5)}
+    assert len(counts) == 1
+
+
 async def test_an_error_before_the_first_token_is_the_template(open_client, talking):
     talking.down = {"talker": ModelNotReady("talker"), "murmur": ModelNotReady("murmur")}
     async with open_client(build_services(talking)) as client:

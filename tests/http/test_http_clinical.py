@@ -171,7 +171,9 @@ async def test_wrong_fields_are_named(client, change, param):
 
 @pytest.mark.parametrize("report_id", ["ANALYSIS-2026-X", "x", "ANALYSIS-2026-" + "a" * 24])
 async def test_what_is_no_id_is_refused_or_unknown(stored, report_id):
-    assert (await stored.get(f"/api/v1/ai-analysis/{report_id}")).status_code in (404, 422)
+    assert (await stored.get(f"/api/v1/ai-analysis/{report_id}")).status_code == 404
+    wrong = await stored.get("/api/v1/ai-analysis/generate")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
 
 MARK = "XclinicMarkX"
