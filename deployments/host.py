@@ -69,6 +69,10 @@ class EngineHost:
             if request_id in self._reading:
                 self._left.add(request_id)
 
+    def describe_again(self) -> None:
+        """Ask the engine anew what it is: another version serves."""
+        self._about = self._engine.describe()
+
     def backlog_s(self) -> float:
         """Predicted seconds of work: queued and running here, plus what the dispatchers said waits for this model."""
         fresh = time.monotonic() - 3.0

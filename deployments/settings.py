@@ -62,7 +62,13 @@ class ReasoningSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="MUSTER_REASONING_", frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True
+        env_prefix="MUSTER_REASONING_",
+        frozen=True,
+        extra="ignore",
+        validate_by_name=True,
+        validate_by_alias=True,
+        # A wrong address may have a password in it.
+        hide_input_in_errors=True,
     )
 
     mode: Literal["off", "optional", "required"] = Field(default="off", validation_alias="MUSTER_REASONING")

@@ -2,7 +2,11 @@
 
 Redis is the only store. Every key starts with its tenant; values are JSON, but for kept answers. Layout (``T`` the tenant)::
 
-    muster:T:features:<student>   {"linguistic": {...}, "behavioral": {...}, "updated_at": "..."}
+    muster:T:features:<student>   {"linguistic": {...}, "behavioral": {...}, "updated_at": "...", "sources": {...}}
+    muster:T:events:<student>     hash of game events by id (``observations``)
+    muster:T:event-times:<student>  the ids, sorted by time
+    muster:T:served               list of model inputs and outputs, no ids, the last 10,000 (``served``)
+    muster:T:served-count         how many there ever were
     muster:T:inferences           sorted set of inference records by time, the last 10,000
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts
@@ -33,6 +37,7 @@ from deployments.redis_link import CACHE, CONNECTIONS, RECORDS, Policy, RedisLin
 
 KEPT_RECORDS = 10_000
 KEPT_IN_MEMORY = 1_000
+EVENT_KEYS = ("events", "event-times")
 _TOMBSTONE_S = 24 * 3600
 Source = Literal["redis", "memory"]
 
@@ -60,10 +65,6 @@ class State:
         """The connection, for what has scripts of its own."""
         return self._link
 
-    async def run(self, policy: Policy, operation: Callable[[Redis], Any], within_s: float | None = None) -> Any:
-        """An operation of a store that has keys of its own. Raises ``StateUnavailable``."""
-        return await self._run(policy, operation, within_s)
-
     async def ping(self) -> None:
         """Raise ``StateUnavailable`` unless Redis answers."""
         await self._run(RECORDS, lambda redis: redis.ping())
@@ -90,10 +91,12 @@ class State:
             async with redis.pipeline(transaction=True) as pipe:
                 pipe.set(_key(context.tenant, "erased", student), repr(time.time()), ex=_TOMBSTONE_S)
                 pipe.delete(_key(context.tenant, "features", student))
+                pipe.delete(*(_key(context.tenant, name, student) for name in EVENT_KEYS))
                 if found:
                     pipe.zrem(records, *found)
                 results = await pipe.execute()
-            return bool(results[1]), int(results[2]) if found else 0
+            # Events leave features behind them, so that what had only events had nothing.
+            return bool(results[1] or results[2]), int(results[3]) if found else 0
 
         erased: tuple[bool, int] = await self._run(RECORDS, erase, context.remaining())
         waiting = self._waiting.get(context.tenant, ())
@@ -224,6 +227,17 @@ class State:
         swapped: bool = await self._run(RECORDS, swap)
         return swapped
 
+    async def run(
+        self, operation: Callable[[Redis], Any], within_s: float | None = None, policy: Policy = RECORDS
+    ) -> Any:
+        """Run an operation of another module that keeps things here. Raises ``StateUnavailable``."""
+        return await self._run(policy, operation, within_s)
+
+    @staticmethod
+    def key(tenant: str, *parts: str) -> str:
+        """The key of such a module's things."""
+        return _key(tenant, *parts)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._link:
@@ -233,11 +247,6 @@ class State:
         if self._link is None:
             raise StateUnavailable("This needs stored data, and no Redis is configured (MUSTER_REDIS_URL).", 60.0)
         return await self._link.run(policy, operation, within_s)
-
-
-def tenant_key(tenant: str, *parts: str) -> str:
-    """A key of the tenant's."""
-    return _key(tenant, *parts)
 
 
 def _key(tenant: str, *parts: str) -> str:

@@ -2,7 +2,8 @@
 
 XGBoost trusts its model files: a child index out of range, a cycle or a feature index out of range is a segmentation
 fault in the serving process, and its documentation leaves the check to the user. Accepted is exactly what Muster's
-training writes: a ``gbtree`` of numeric splits with one output and the squared-error objective.
+training writes: a ``gbtree`` of numeric splits with one output and one of two objectives, squared error for estimates
+and the quantile error for the bounds of intervals.
 """
 
 import json
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from model_store.ubjson import MalformedUbjson, parse_ubjson
 
+ESTIMATE, BOUND = "reg:squarederror", "reg:quantileerror"
 MAX_BYTES = 64 * 1024 * 1024
 MAX_TREES = 5_000
 MAX_NODES = 65_535
@@ -39,13 +41,13 @@ class UnsafeModel(ValueError):
     """The file is not a model that Muster may hand to XGBoost; the message says why, in terms of the structure."""
 
 
-def inspect_model(data: bytes, num_feature: int) -> None:
+def inspect_model(data: bytes, num_feature: int, objective: str = ESTIMATE) -> None:
     """Check a ``.ubj`` file's structure. Raises ``UnsafeModel``; returning means XGBoost can walk every tree."""
     if len(data) > MAX_BYTES:
         raise UnsafeModel(f"{len(data)} bytes are more than a skill model can have")
     try:
         learner = parse_ubjson(data)["learner"]
-        _inspect_learner(learner, num_feature)
+        _inspect_learner(learner, num_feature, objective)
         model = learner["gradient_booster"]["model"]
         _inspect_forest(model)
         for number, tree in enumerate(model["trees"]):
@@ -69,14 +71,14 @@ def _require(holds: Any, reason: str) -> None:
         raise UnsafeModel(reason)
 
 
-def _inspect_learner(learner: dict[str, Any], num_feature: int) -> None:
+def _inspect_learner(learner: dict[str, Any], num_feature: int, objective: str) -> None:
     shape = learner["learner_model_param"]
     _require(_count(shape["num_feature"]) == num_feature, f"the model does not have {num_feature} features")
     _require(_count(shape["num_target"]) == 1 and _count(shape["num_class"]) == 0, "the model has more than one output")
     base = json.loads(shape["base_score"])
     base = base[0] if isinstance(base, list) and len(base) == 1 else base
     _require(isinstance(base, int | float) and math.isfinite(base), "the base score is not a number")
-    _require(learner["objective"]["name"] == "reg:squarederror", "the objective is not reg:squarederror")
+    _require(learner["objective"]["name"] == objective, f"the objective is not {objective}")
     _require(learner["gradient_booster"]["name"] == "gbtree", "the booster is not gbtree")
     names, types = learner.get("feature_names", []), learner.get("feature_types", [])
     _require(len(names) in (0, num_feature) and len(types) in (0, num_feature), "the feature names do not fit")

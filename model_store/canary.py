@@ -11,8 +11,9 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,33 +49,54 @@ def predict_in_child_process(bundle: SkillBundle, timeout_s: float = TIMEOUT_S) 
 
     Raises ``ConversionFailed`` when it could not even begin.
     """
-    answers = _answers(bundle, timeout_s)
-    for skill in bundle.models:
-        record = bundle.record.skills[skill]
-        predicted, explained = answers.get(skill, ((), ()))
-        _require_equal(bundle.key, record.file, record.canary.margins, predicted)
-        _require_equal(bundle.key, record.file, record.canary.margins, explained)
+    cases = _cases(bundle)
+    answers = _answers(bundle.key, cases, timeout_s)
+    for name, case in cases.items():
+        predicted, explained = answers.get(name, ((), ()))
+        _require_equal(bundle.key, case.file, case.margins, predicted)
+        _require_equal(bundle.key, case.file, case.margins, explained)
 
 
-def _answers(bundle: SkillBundle, timeout_s: float) -> dict[str, Any]:
-    """By skill: outputs, and sums of the SHAP values."""
-    skills, lines = bundle.record.skills, list[str]()
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One model file, the rows to predict, and what it must say."""
+
+    content: bytes
+    file: str
+    rows: Sequence[Sequence[float | None]]
+    margins: Sequence[float]
+
+
+def _cases(bundle: SkillBundle) -> dict[str, _Case]:
+    """By name (``empathy``, ``empathy.lower``, ``empathy.upper``)."""
+    cases = dict[str, _Case]()
+    for skill, content in bundle.models.items():
+        one = bundle.record.skills[skill]
+        cases[skill] = _Case(content, one.file, one.canary.rows, one.canary.margins)
+        for side, bound, model in zip(("lower", "upper"), (one.lower, one.upper), bundle.bounds[skill], strict=True):
+            cases[f"{skill}.{side}"] = _Case(model, bound.file, one.canary.rows, bound.margins)
+    return cases
+
+
+def _answers(key: str, cases: Mapping[str, _Case], timeout_s: float) -> dict[str, Any]:
+    """By name: outputs, and sums of the SHAP values."""
+    lines = list[str]()
     with TemporaryDirectory(prefix="muster-canary-") as scratch:
-        for skill, content in bundle.models.items():
-            (Path(scratch) / f"{skill}.ubj").write_bytes(content)
-        rows = {skill: skills[skill].canary.rows for skill in bundle.models}
+        for name, case in cases.items():
+            (Path(scratch) / f"{name}.ubj").write_bytes(case.content)
+        rows = {name: case.rows for name, case in cases.items()}
         (Path(scratch) / _ROWS).write_text(json.dumps(rows), encoding="utf-8")
         try:
             child.run("model_store.canary", [scratch], lines.append, timeout_s)
         except ConversionFailed as error:
-            # The child names each skill before it opens the file.
-            begun = [line for line in lines if line in skills]
+            # The child names each model before it opens the file.
+            begun = [line for line in lines if line in cases]
             if not begun:
                 raise
             reason = f"its canary predictions failed: {error}"
-            raise TamperedSkills(bundle.key, skills[begun[-1]].file, reason) from error
+            raise TamperedSkills(key, cases[begun[-1]].file, reason) from error
     # XGBoost may print warnings of its own.
-    return {skill: found for line in lines if line.startswith("{") for skill, found in json.loads(line).items()}
+    return {name: found for line in lines if line.startswith("{") for name, found in json.loads(line).items()}
 
 
 def _require_equal(key: str, file: str, expected: Sequence[float], found: Sequence[float]) -> None:
@@ -86,18 +108,18 @@ def _require_equal(key: str, file: str, expected: Sequence[float], found: Sequen
 
 
 def _predict(folder: Path) -> None:
-    """In the child: for each skill a line with its name, then one with its answers."""
+    """In the child: for each model a line with its name, then one with its answers."""
     import xgboost
 
-    for skill, rows in json.loads((folder / _ROWS).read_bytes()).items():
-        print(skill)
+    for name, rows in json.loads((folder / _ROWS).read_bytes()).items():
+        print(name)
         booster: Any = xgboost.Booster({"nthread": 1})
-        booster.load_model(bytearray((folder / f"{skill}.ubj").read_bytes()))
+        booster.load_model(bytearray((folder / f"{name}.ubj").read_bytes()))
         inputs = np.array(rows, dtype=np.float32)
         matrix = xgboost.DMatrix(inputs, feature_names=booster.feature_names, nthread=1)
         predicted = booster.predict(matrix)
         explained = booster.predict(matrix, pred_contribs=True).sum(axis=1, dtype=np.float64)
-        print(json.dumps({skill: [predicted.tolist(), explained.tolist()]}))
+        print(json.dumps({name: [predicted.tolist(), explained.tolist()]}))
 
 
 if __name__ == "__main__":

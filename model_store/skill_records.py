@@ -34,12 +34,19 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+:-]{0,63}$")]
+"""Of a group of students or a level, as reports print it."""
+Offset = Annotated[float, Field(ge=-2, le=2)]
+Figures = dict[str, float]
+
+
 class CalibrationRecord(Record):
     """A skill's interval calibration; the meaning of the numbers is ``deployments.skills.calibration``'s."""
 
     level: float = Field(gt=0, lt=1)
-    quantile: float = Field(gt=0, le=1e6)
-    coefficients: tuple[float, ...] = Field(min_length=1, max_length=64)
+    offset: Offset
+    band_offsets: dict[Name, Offset] = Field(default_factory=dict, max_length=16)
+    reliability: dict[Name, Offset] = Field(default_factory=dict, max_length=32)
 
 
 class CanaryRecord(Record):
@@ -60,14 +67,62 @@ class CanaryRecord(Record):
         return self
 
 
-class SkillRecord(Record):
-    """One skill's model: its file, how it was made, and what proves it."""
+class BinsRecord(Record):
+    """A column of reference data in bins: inner ``edges``, the share of observed values in each, the share missing."""
+
+    edges: tuple[float, ...] = Field(max_length=64)
+    shares: tuple[float, ...] = Field(max_length=65)
+    missing: float = Field(ge=0, le=1)
+    rows: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.shares) != len(self.edges) + 1 or list(self.edges) != sorted(self.edges):
+            raise ValueError("the bins do not fit each other")
+        return self
+
+
+class DriftRecord(Record):
+    """What the training data looked like, by feature; the meaning of the numbers is ``deployments.skills.drift``'s."""
+
+    features: dict[str, BinsRecord]
+    samples: dict[str, Annotated[tuple[float, ...], Field(max_length=10_000)]]
+
+
+class BoundRecord(Record):
+    """A model of one bound of the interval: its file, and its raw output on the skill's canary rows."""
 
     file: FileName
+    margins: tuple[float, ...]
+
+
+class SkillRecord(Record):
+    """One skill's models: their files, how they were made, what they are worth, and what proves them.
+
+    ``metrics``: on the test rows; ``groups``: the same by group of students; ``baseline``: of the mean predictor;
+    ``cross_validation``: over the folds of the training rows; ``samples``: rated rows by split.
+    """
+
+    file: FileName
+    lower: BoundRecord
+    upper: BoundRecord
     hyperparameters: dict[str, Any]
-    metrics: dict[str, float]
+    bound_hyperparameters: dict[str, Any]
+    metrics: Figures
+    baseline: Figures = Field(default_factory=dict)
+    cross_validation: Figures = Field(default_factory=dict)
+    groups: dict[Name, Figures] = Field(default_factory=dict, max_length=256)
+    samples: dict[str, int] = Field(default_factory=dict)
     calibration: CalibrationRecord
     canary: CanaryRecord
+    estimates: BinsRecord | None = None
+    """The model's estimates on held-out rows."""
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        if any(len(bound.margins) != len(self.canary.rows) for bound in (self.lower, self.upper)):
+            raise ValueError("the canary rows do not fit the bounds")
+        return self
 
 
 class GoldenRecord(Record):
@@ -77,7 +132,7 @@ class GoldenRecord(Record):
     margins: dict[str, float]
 
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class BundleRecord(Record):
@@ -85,7 +140,10 @@ class BundleRecord(Record):
 
     format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
     version: FileName
+    parent: FileName | None = None
+    """The champion when this bundle was made."""
     schema_hash: Sha256
+    feature_count: int = Field(ge=1, le=256)
     synthetic_model: bool
     created_at: str
     libraries: dict[str, str]
@@ -94,15 +152,18 @@ class BundleRecord(Record):
     golden: GoldenRecord
     files: dict[FileName, Sha256]
     """sha256 of every other file of the bundle."""
+    drift: DriftRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SkillBundle:
-    """A checked bundle: the record, the sha256 of its ``bundle.json``, and each skill's model bytes."""
+    """A checked bundle: the record, the sha256 of its ``bundle.json``, and by skill the bytes of the models: of the
+    estimate, and of the interval's two bounds (lower, upper)."""
 
     record: BundleRecord
     sha256: str
     models: Mapping[str, bytes]
+    bounds: Mapping[str, tuple[bytes, bytes]]
 
     @property
     def version(self) -> str:
@@ -114,8 +175,23 @@ class SkillBundle:
         return f"skills {self.record.version}"
 
 
-class AliasRecord(Record):
-    """The alias file: which bundle serves, and the sha256 of its ``bundle.json``."""
+class AliasTarget(Record):
+    """A bundle that an alias points at: its version and the sha256 of its ``bundle.json``."""
 
     version: FileName
     bundle_sha256: Sha256
+
+
+class AliasRecord(AliasTarget):
+    """The aliases: which bundle serves, which one shadows it, and which ones served before, the last one last.
+
+    ``generation`` grows by one with every change: of two records the one with the higher generation is true.
+    """
+
+    generation: int = Field(default=0, ge=0)
+    challenger: AliasTarget | None = None
+    past: tuple[AliasTarget, ...] = Field(default=(), max_length=20)
+
+    @property
+    def champion(self) -> AliasTarget:
+        return AliasTarget(version=self.version, bundle_sha256=self.bundle_sha256)

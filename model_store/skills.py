@@ -1,8 +1,10 @@
-"""The skill models on disk: bundles, each a folder named by its version, and the alias file that says which one serves.
+"""The skill models on disk: bundles, each a folder named by its version. Which one serves: ``skill_aliases``.
 
-    <skills_dir>/champion                 {"version", "bundle_sha256"}
-    <skills_dir>/<version>/bundle.json    what the models are, with the sha256 of every other file
-    <skills_dir>/<version>/<skill>.ubj
+    <skills_dir>/champion                       the aliases
+    <skills_dir>/history.jsonl                  every change of them
+    <skills_dir>/<version>/bundle.json          what the models are, with the sha256 of every other file
+    <skills_dir>/<version>/<skill>.ubj          the estimate
+    <skills_dir>/<version>/<skill>.lower.ubj    and .upper.ubj, the bounds of its interval
     <skills_dir>/<version>/MODEL_CARD.md
 
 A bundle appears by one rename and the alias changes by one rename: a reader sees the old state or the new one. Nothing
@@ -12,40 +14,36 @@ predicted in a child process (``canary``); opening hands on the very bytes that 
 
 import hashlib
 import json
-import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import ValidationError
-
-from model_store.boosted_trees import UnsafeModel, inspect_model
+from model_store.boosted_trees import BOUND, ESTIMATE, UnsafeModel, inspect_model
 from model_store.canary import require_proof
+from model_store.skill_aliases import ALIAS, parse_record, read_alias, read_plain, sync, write_alias, write_durably
 from model_store.skill_records import (
     FORMAT_VERSION,
     AliasRecord,
+    AliasTarget,
     BundleRecord,
     NoSkillModels,
-    Record,
     SkillBundle,
     TamperedSkills,
 )
 
-ALIAS, MANIFEST = "champion", "bundle.json"
-MAX_FILE_BYTES = 64 * 1024 * 1024
+MANIFEST = "bundle.json"
 _OTHER_SHA256 = "its sha256 is not the recorded one"
-R = TypeVar("R", bound=Record)
 
 
 def open_champion(skills_dir: Path, *, schema_hash: str, num_feature: int) -> SkillBundle:
-    """Open the bundle that serves. Raises ``NoSkillModels``, ``TamperedSkills`` (naming the file)."""
-    if not (skills_dir / ALIAS).exists():
-        raise NoSkillModels("skills")
-    alias = _parse(AliasRecord, _read_plain(skills_dir, ALIAS, "skills"), "skills", ALIAS)
-    bundle = _read_bundle(skills_dir / alias.version, alias.version, alias.bundle_sha256)
+    """Open the bundle that serves here. Raises ``NoSkillModels``, ``TamperedSkills`` (naming the file)."""
+    return open_bundle(skills_dir, read_alias(skills_dir), schema_hash=schema_hash, num_feature=num_feature)
+
+
+def open_bundle(skills_dir: Path, target: AliasTarget, *, schema_hash: str, num_feature: int) -> SkillBundle:
+    """Open and prove the bundle that an alias points at. Raises ``TamperedSkills`` (naming the file)."""
+    bundle = _read_bundle(skills_dir / target.version, target.version, target.bundle_sha256)
     if bundle.record.schema_hash != schema_hash:
         raise TamperedSkills(bundle.key, MANIFEST, "it was trained on another feature schema")
     if any(one.canary.width != num_feature for one in bundle.record.skills.values()):
@@ -64,37 +62,61 @@ def has_current_champion(skills_dir: Path) -> bool:
         return (skills_dir / ALIAS).exists()
 
 
+def read_record(skills_dir: Path, version: str) -> tuple[BundleRecord, AliasTarget]:
+    """What a bundle says of itself, and what an alias of it would be; its models are not looked at.
+
+    Raises ``TamperedSkills``.
+    """
+    key, folder = f"skills {version}", skills_dir / Path(version).name
+    if Path(version).name != version or folder.is_symlink() or not folder.is_dir():
+        raise TamperedSkills(key, version, "there is no such bundle here")
+    manifest = read_plain(folder, MANIFEST, key)
+    record = parse_record(BundleRecord, manifest, key, MANIFEST)
+    return record, AliasTarget(version=version, bundle_sha256=hashlib.sha256(manifest).hexdigest())
+
+
+def versions(skills_dir: Path) -> list[str]:
+    """The bundles here, the oldest first by name; nothing is checked."""
+    found = skills_dir.glob(f"*/{MANIFEST}") if skills_dir.is_dir() else ()
+    return sorted(manifest.parent.name for manifest in found if not manifest.parent.name.startswith("."))
+
+
 def publish(skills_dir: Path, record: BundleRecord, files: Mapping[str, bytes]) -> Path:
-    """Write a bundle, prove it, and make it the champion. Returns its folder. Raises ``TamperedSkills``."""
+    """Write a bundle and prove it. Returns its folder. Raises ``TamperedSkills``."""
     skills_dir.mkdir(parents=True, exist_ok=True)
     manifest = record.model_dump_json(indent=2).encode()
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=skills_dir))
     try:
         for name, content in {**files, MANIFEST: manifest}.items():
-            _write(staging / name, content)
+            write_durably(staging / name, content)
         require_proof(skills_dir, _read_bundle(staging, record.version))
         folder = skills_dir / record.version
         staging.rename(folder)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _sync(skills_dir)
-    set_champion(skills_dir, record.version)
+    sync(skills_dir)
     return folder
 
 
-def set_champion(skills_dir: Path, version: str) -> None:
-    """Point the alias at a bundle that is in the store and proved; readers see the old or the new one.
-
-    Raises ``TamperedSkills``.
-    """
+def prove(skills_dir: Path, version: str) -> tuple[BundleRecord, AliasTarget]:
+    """Hash, inspect and predict a bundle that is in the store. Raises ``TamperedSkills``."""
     bundle = _read_bundle(skills_dir / Path(version).name, version)
     require_proof(skills_dir, bundle)
-    alias = AliasRecord(version=version, bundle_sha256=bundle.sha256)
-    staged = skills_dir / f".{ALIAS}-{os.getpid()}"
-    _write(staged, alias.model_dump_json().encode())
-    staged.replace(skills_dir / ALIAS)
-    _sync(skills_dir)
+    return bundle.record, AliasTarget(version=version, bundle_sha256=bundle.sha256)
+
+
+def set_champion(skills_dir: Path, version: str) -> None:
+    """Point the alias file at a bundle that is in the store and proved; readers see the old or the new one.
+
+    Raises ``TamperedSkills``. Of a fleet's alias, gate and history: ``deployments.skills.registry``.
+    """
+    _, target = prove(skills_dir, version)
+    try:
+        held = read_alias(skills_dir)
+    except (NoSkillModels, TamperedSkills):
+        held = AliasRecord(**target.model_dump())
+    write_alias(skills_dir, held.model_copy(update={**target.model_dump(), "generation": held.generation + 1}))
 
 
 def _read_bundle(folder: Path, version: str, sha256: str | None = None) -> SkillBundle:
@@ -102,67 +124,36 @@ def _read_bundle(folder: Path, version: str, sha256: str | None = None) -> Skill
     key = f"skills {version}"
     if folder.is_symlink() or not folder.is_dir():
         raise TamperedSkills(key, version, "the bundle's folder is missing")
-    manifest = _read_plain(folder, MANIFEST, key)
+    manifest = read_plain(folder, MANIFEST, key)
     digest = hashlib.sha256(manifest).hexdigest()
     if sha256 not in (None, digest):
         raise TamperedSkills(key, MANIFEST, _OTHER_SHA256)
-    record = _parse(BundleRecord, manifest, key, MANIFEST)
+    record = parse_record(BundleRecord, manifest, key, MANIFEST)
     if record.version != version:
         raise TamperedSkills(key, MANIFEST, f"it describes version {record.version}")
     contents = {name: _read_locked(folder, name, locked, key) for name, locked in record.files.items()}
-    return SkillBundle(record, digest, {skill: _model(record, skill, contents, key) for skill in record.skills})
+    models, bounds = dict[str, bytes](), dict[str, tuple[bytes, bytes]]()
+    for skill, one in record.skills.items():
+        width = one.canary.width
+        models[skill] = _model(one.file, width, ESTIMATE, contents, key)
+        lower, upper = (_model(bound.file, width, BOUND, contents, key) for bound in (one.lower, one.upper))
+        bounds[skill] = (lower, upper)
+    return SkillBundle(record, digest, models, bounds)
 
 
-def _model(record: BundleRecord, skill: str, contents: Mapping[str, bytes], key: str) -> bytes:
-    one = record.skills[skill]
-    if one.file not in contents:
-        raise TamperedSkills(key, MANIFEST, f"it has no sha256 of {one.file}")
+def _model(file: str, width: int, objective: str, contents: Mapping[str, bytes], key: str) -> bytes:
+    """The content of a model file whose structure is sound."""
+    if file not in contents:
+        raise TamperedSkills(key, MANIFEST, f"it has no sha256 of {file}")
     try:
-        inspect_model(contents[one.file], one.canary.width)
+        inspect_model(contents[file], width, objective)
     except UnsafeModel as error:
-        raise TamperedSkills(key, one.file, str(error)) from error
-    return contents[one.file]
+        raise TamperedSkills(key, file, str(error)) from error
+    return contents[file]
 
 
 def _read_locked(folder: Path, name: str, sha256: str, key: str) -> bytes:
-    content = _read_plain(folder, name, key)
+    content = read_plain(folder, name, key)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise TamperedSkills(key, name, _OTHER_SHA256)
     return content
-
-
-def _read_plain(folder: Path, name: str, key: str) -> bytes:
-    """A regular file directly in ``folder``, no link, of bounded size."""
-    try:
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise TamperedSkills(key, name, error.strerror or "it cannot be opened") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise TamperedSkills(key, name, "it is not a plain file")
-        content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise TamperedSkills(key, name, f"it is larger than {MAX_FILE_BYTES} bytes")
-    return content
-
-
-def _parse(kind: type[R], content: bytes, key: str, file: str) -> R:
-    try:
-        return kind.model_validate(json.loads(content))
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise TamperedSkills(key, file, "it is not readable") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -126,6 +126,11 @@ class KeyRing:
         """Whether keys are demanded; stays true when the file becomes empty."""
         return self._path is not None
 
+    @property
+    def tenants(self) -> list[str]:
+        """Everybody who has a key; the one tenant there is where none are demanded."""
+        return sorted({key.tenant for key in self._keys.values()}) if self.configured else [ANYONE.tenant]
+
     def identify(self, authorization: str | None) -> Identity:
         """The identity behind an Authorization header. Raises ``Unauthenticated``."""
         if self._path is None:

@@ -14,6 +14,7 @@ from deployments.remote import ServeFleet
 from deployments.secret_chain import secrets_of
 from deployments.settings import SecretSettings
 from deployments.shared_cache import SharedCache
+from deployments.skills.alias_store import AliasStore
 from deployments.state import State
 from deployments.telemetry import serve_instruments
 from model_store.catalogue import load_catalogue
@@ -30,6 +31,7 @@ from serve_app.metrics import MIRRORED, GatewayMetrics
 from serve_app.remote.fallback import remote_fallback
 from serve_app.role_plan import kept_roles, role_plan
 from serve_app.settings import load_settings
+from serve_app.skill_replicas import SkillReplicas
 from serve_app.stored_gates import StoredGates
 
 logger = logging.getLogger("ray.serve.muster")
@@ -68,6 +70,7 @@ class Gateway:
             access_log=AccessLog(settings.access_log or store.logs_dir / "access.log"),
             gate=StoredGates(ModelStore(store.store_dir)),
             remote=remote_fallback(settings, catalogue, metrics.remote_call),
+            skill_replicas=SkillReplicas(AliasStore(store.skills_dir, url)),
             secret_sources=chain.provenance,
             weights_file=settings.fusion_weights or store.home / "fusion-weights.json",
         )

@@ -21,7 +21,9 @@ from prometheus_client.core import Metric
 from deployments.call import Lane
 from deployments.errors import StateUnavailable
 from deployments.meter import SECONDS, Event, Family, Instruments, record
+from deployments.skills.drift import Drift
 from deployments.state import State
+from serve_app.observation_metrics import ObservationMetrics
 from serve_app.registry_instruments import RegistryInstruments
 
 PUBLISH_EVERY_S = 2.0
@@ -79,6 +81,7 @@ class GatewayMetrics:
         self._remote_calls = Counter(
             "muster_remote_calls", "Calls that a remote provider was to answer", ["model", "outcome"], registry=registry
         )
+        self._observed = ObservationMetrics(registry)
         self._state_errors = Counter("muster_state_errors", "Failed Redis operations", ["kind"], registry=registry)
         self.state_up = Gauge(
             "muster_state_up", "1 when Redis answers and the counters are complete", registry=registry
@@ -124,6 +127,14 @@ class GatewayMetrics:
     def remote_call(self, model: str, outcome: str) -> None:
         """Count a call of the remote provider."""
         self._remote_calls.labels(model, outcome).inc()
+
+    def telemetry(self, statuses: Mapping[tuple[str, str], int], size: int, seconds: float) -> None:
+        """Count a request with game events, by type and status."""
+        self._observed.telemetry(statuses, size, seconds)
+
+    def drift(self, tenant: str, drift: Drift) -> None:
+        """Show a tenant's drift as it was last computed."""
+        self._observed.drift(tenant, drift)
 
     def state_error(self, kind: str) -> None:
         """Count a failed Redis operation by the exception's type."""

@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     )
     fusion_weights: Path | None = Field(
         None, description="File of the fusion weights. Unset: fusion-weights.json of the data folder, if it is there."
+    )
+    event_days: int = Field(90, ge=1, le=3650, description="Days that game events are kept.")
+    transcript_sentiment: Literal["vader", "hosted"] = Field(
+        "vader", description="Tone of transcripts: VADER's word list, or the model that plays the role `sentiment`."
+    )
+    spacy_model: Path | None = Field(
+        None, description="Folder of an English spaCy pipeline. Unset: transcripts take the light path."
     )
     redis_connections: int = Field(
         32, ge=1, le=1000, description="Connections to Redis of one gateway process, at most."

@@ -104,9 +104,12 @@ class WeightKeeper:
         return await self.change(lambda book: book.reloaded(file, who))
 
     def _take(self, value: bytes | None) -> None:
-        if value is not None and value != self._seen:
-            self.book = WeightBook.parse(orjson.loads(value))
-            self._seen = value
+        if value is None or value == self._seen:
+            return
+        book = WeightBook.parse(orjson.loads(value))
+        # A look that was slow must not undo a change that this process has made meanwhile.
+        if self._seen is None or book.revision >= self.book.revision:
+            self.book, self._seen = book, value
 
     async def _look_often(self) -> None:
         while True:

@@ -25,9 +25,11 @@ def relock(folder: Path, bundle: Path, **changes: object) -> None:
 
 
 def point_at(folder: Path, bundle: Path) -> None:
-    """Write the alias without asking."""
+    """Write the alias without asking, as one that is newer than any other."""
     sha256 = hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest()
-    (folder / "champion").write_text(json.dumps({"version": bundle.name, "bundle_sha256": sha256}))
+    generation = json.loads((folder / "champion").read_text()).get("generation", 0) + 1
+    alias = {"version": bundle.name, "bundle_sha256": sha256, "generation": generation}
+    (folder / "champion").write_text(json.dumps(alias))
 
 
 def encode(value):

@@ -16,8 +16,7 @@ from redis.asyncio import Redis
 from deployments.call import CallContext
 from deployments.errors import StateUnavailable
 from deployments.generation import Turn
-from deployments.redis_link import RECORDS
-from deployments.state import State, tenant_key
+from deployments.state import State
 
 KEPT_TURNS = 10
 KEPT_CONVERSATIONS = 100
@@ -45,7 +44,7 @@ class ChatHistory:
     async def of(self, context: CallContext, user: str, conversation: str) -> list[Exchange]:
         """The conversation's turns, oldest first; none where there is no such conversation."""
         key = _key(context, user, conversation)
-        held = await self._state.run(RECORDS, lambda redis: redis.lrange(key, 0, -1), context.remaining())
+        held = await self._state.run(lambda redis: redis.lrange(key, 0, -1), context.remaining())
         return [_exchange(value) for value in held]
 
     async def add(self, context: CallContext, user: str, conversation: str, turn: Exchange) -> None:
@@ -64,13 +63,13 @@ class ChatHistory:
                 pipe.expire(index, self._ttl_s)
                 await pipe.execute()
 
-        await self._state.run(RECORDS, write, context.remaining())
+        await self._state.run(write, context.remaining())
 
     async def conversations(self, context: CallContext, user: str) -> list[str]:
         """The user's living conversations, the newest first."""
         oldest, index = time.time() - self._ttl_s, _index(context, user)
         held: Sequence[bytes] = await self._state.run(
-            RECORDS, lambda redis: redis.zrevrangebyscore(index, "+inf", oldest), context.remaining()
+            lambda redis: redis.zrevrangebyscore(index, "+inf", oldest), context.remaining()
         )
         return [value.decode() for value in held]
 
@@ -87,16 +86,16 @@ class ChatHistory:
                 pipe.zrem(index, *held)
                 return int((await pipe.execute())[0])
 
-        erased: int = await self._state.run(RECORDS, erase, context.remaining())
+        erased: int = await self._state.run(erase, context.remaining())
         return erased
 
 
 def _key(context: CallContext, user: str, conversation: str) -> str:
-    return tenant_key(context.tenant, "chat", user, conversation)
+    return State.key(context.tenant, "chat", user, conversation)
 
 
 def _index(context: CallContext, user: str) -> str:
-    return tenant_key(context.tenant, "chats", user)
+    return State.key(context.tenant, "chats", user)
 
 
 def _exchange(value: bytes) -> Exchange:

@@ -13,8 +13,7 @@ import orjson
 
 from deployments.call import CallContext
 from deployments.errors import StateUnavailable
-from deployments.redis_link import RECORDS
-from deployments.state import State, tenant_key
+from deployments.state import State
 
 ID = re.compile(r"ANALYSIS-\d{4}-[0-9A-F]{24}")
 TRIES, PAUSE_S = 5, 1.0
@@ -47,8 +46,8 @@ class Reports:
             return None
         if (context.tenant, report_id) in self._saving:
             return dict(orjson.loads(orjson.dumps(self._saving[context.tenant, report_id][1])))
-        key = tenant_key(context.tenant, "report", report_id)
-        value = await self._state.run(RECORDS, lambda redis: redis.get(key), context.remaining())
+        key = State.key(context.tenant, "report", report_id)
+        value = await self._state.run(lambda redis: redis.get(key), context.remaining())
         if value is None:
             return None
         try:
@@ -63,15 +62,15 @@ class Reports:
         if held := self._saving.get((context.tenant, report_id)):
             with suppress(StateUnavailable):
                 await asyncio.shield(held[0])
-        key = tenant_key(context.tenant, "report", report_id)
-        erased: int = await self._state.run(RECORDS, lambda redis: redis.delete(key), context.remaining())
+        key = State.key(context.tenant, "report", report_id)
+        erased: int = await self._state.run(lambda redis: redis.delete(key), context.remaining())
         return bool(erased)
 
     async def _store(self, tenant: str, report_id: str, value: bytes) -> None:
-        key = tenant_key(tenant, "report", report_id)
+        key = State.key(tenant, "report", report_id)
         for attempt in range(TRIES):
             try:
-                await self._state.run(RECORDS, lambda redis: redis.set(key, value, ex=self._ttl_s))
+                await self._state.run(lambda redis: redis.set(key, value, ex=self._ttl_s))
                 return
             except StateUnavailable:
                 if attempt + 1 < TRIES:

@@ -2,7 +2,7 @@
 
 A text passes only if it is of the right shape and length, is plain (no markup, links or code), has no figure that is not in
 the facts, names nobody, is free of clinical and deficit wording, gives no orders to a machine or about marks, repeats
-nothing of the instructions, and speaks of this skill: every sentence that counts must share a word with what was observed.
+nothing of the instructions, and speaks of this skill: sentences must share words with what the skill is about.
 The last rule is what stops texts that nobody thought of. ``Unfit`` says what was wrong in our own words, never in the
 text's.
 """
@@ -28,6 +28,7 @@ from deployments.reasoning.wording import (
     PERSON_FIRST,
     PERSONAL,
     PLAIN,
+    RELATED,
     SUBJECTS,
     UNKIND,
 )
@@ -37,8 +38,13 @@ from deployments.skills.phrases import WORDS
 TEXT_CHARS, ITEM_CHARS = (40, 900), (8, 240)
 ITEMS = 2
 ECHO_WORDS = 6
+TOPICAL = 2
+"""So many of a sentence's words, at least, are about the skill; one sentence of an answer may have a single one."""
 TRUSTED_ROOT = 4
 """Words are compared by their first letters, from four on, so that ``trying`` is ``tries``."""
+
+
+_COMMON_ROOTS = frozenset(word[:TRUSTED_ROOT] for word in COMMON)
 
 
 class Unfit(Exception):
@@ -66,10 +72,7 @@ def read(answer: str, facts: Facts) -> Words:
     suggestions = _items(body.get("growth_suggestions"), "growth_suggestions")
     for part in (text, *strengths, *suggestions):
         _check(part, facts)
-    topic = topic_of(facts.skill)
-    for part in (*_sentences(text), *strengths, *suggestions):
-        if not topic & _roots(part):
-            raise Unfit("each sentence must speak of the skill and of what was observed")
+    _check_topic((*_sentences(text), *strengths, *suggestions), facts.skill)
     return Words(text, strengths, suggestions)
 
 
@@ -121,6 +124,13 @@ def _check(text: str, facts: Facts) -> None:
         raise Unfit("no names and no gender; say the student")
 
 
+def _check_topic(sentences: Iterable[str], skill: Skill) -> None:
+    """Every sentence is about the skill, one of them at most by a single word. Raises ``Unfit``."""
+    shared = sorted(len(topic_of(skill) & _roots(sentence)) for sentence in sentences)
+    if shared[0] == 0 or any(count < TOPICAL for count in shared[1:]):
+        raise Unfit("each sentence must speak of the skill and of what was observed, in words of the facts")
+
+
 def _known_numbers(text: str, facts: Facts) -> bool:
     shown = {form for number in facts.numbers() for form in (f"{number:.2f}", f"{number:g}", f"{number * 100:.0f}")}
     return all(found.replace(",", ".") in shown for found in NUMBER.findall(text))
@@ -151,7 +161,7 @@ def _sentences(text: str) -> list[str]:
 
 def _roots(text: str) -> set[str]:
     words = re.findall(r"[a-z]+", text.lower())
-    return {word[:TRUSTED_ROOT] for word in words if len(word) >= TRUSTED_ROOT and word not in COMMON}
+    return {word[:TRUSTED_ROOT] for word in words if len(word) >= TRUSTED_ROOT} - _COMMON_ROOTS
 
 
 @cache
@@ -167,7 +177,7 @@ def _words_of_ours(skill: Skill) -> frozenset[str]:
 
 def _phrases(skill: Skill) -> Iterable[str]:
     words = WORDS[skill]
-    yield from (words.name, words.meaning, *words.general, *ASPECTS[skill], *GROUP_WORDS.values())
+    yield from (words.name, words.meaning, *words.general, *ASPECTS[skill], *GROUP_WORDS.values(), RELATED[skill])
     yield from ("first impression", "emerging developing proficient advanced", "observed observations observation")
     for feature in FEATURES:
         if feature.name in words.features:

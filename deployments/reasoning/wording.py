@@ -25,7 +25,7 @@ ORDERS = re.compile(
     r"transfer\w*|payment\w*|you are now|from now on|must (?:now|give|set|say|answer|respond|output)|"
     r"(?:set|change|raise|increase|lower|output|print|reveal|repeat|return|give|write) (?:\w+ ){0,3}"
     r"(?:score\w*|mark\w*|rating\w*|points?|level to|band|result\w*|confidence)|perfect score|maximum score|"
-    r"score of|scored|rated|rating)\b|^\s*(?:system|user|assistant|developer|teacher)\s*:",
+    r"score of|scored|rated|rating)\b|(?:^|[.!?]\s+)(?:system|user|assistant|developer|teacher)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
 CAPITAL = re.compile(r"(?<![.!?:]\s)(?<!^)\b[A-Z][\w'’]+")
@@ -48,9 +48,19 @@ SUBJECTS = _words(
 )
 """Words that a sentence may begin with before a verb without naming somebody, beside our own for the skill."""
 COMMON = _words(
-    """about after again also been before being between both could does each even every from give given gives have here into
-    just keep kept like made make makes many more most much next often only other others over same shows show some such
-    student students teacher than that their them then there these they thing things this those through time under very
-    want well were what when where which while will with would your skill skills score data must rules"""
+    """about after again also been before being between both could does each even every from give given gives have here
+    into just keep kept like made make makes many more most much next often only other others over same shows
+    show some such student students teacher than that their them then there these they thing things this those
+    through time under very want well were what when where which while will with would your skill skills score
+    data must rules talk talks talking tell tells told said take takes look looks come comes came want good know
+    name work works model estimate within here
+    play plays"""
 )
 """Words that no sentence is about."""
+RELATED = {
+    "empathy": "care caring listening kindness group partner classmate emotions",
+    "problem_solving": "retry answer puzzle attempt change approach strategy reasoning",
+    "self_regulation": "distraction interruption concentration pause return",
+    "resilience": "attempt setback persistence difficult challenge bounce",
+}
+"""Words beside our own that speak of a skill."""

@@ -28,7 +28,11 @@ from deployments.wire import WordsAsked
 
 ATTEMPTS = 3
 REPAIRS = 1
+FAILURES = 6
+"""In a row, until nobody is asked for a while: more than the four that one student's skills make at the same moment."""
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 4.0
+FAIR_S = 5.0
+"""A time-out after less than this, and less than an attempt may take, says nothing of the provider."""
 MARGIN_S, LEAST_S = 0.05, 0.2
 """Less time than this is no attempt."""
 Tell = Callable[[WordsAsked], None]
@@ -86,7 +90,7 @@ class Writer:
     ) -> None:
         self._model, self._provider, self._ledger, self._kept = model, provider, ledger, kept
         self._counter, self._limits, self._price, self._tell, self._jitter = counter, limits, price, tell, jitter
-        self.breaker = breaker or Breaker()
+        self.breaker = breaker or Breaker(FAILURES)
 
     async def write(self, fused: Fused, tenant: str, deadline: float) -> Reasoning | str:
         """The reasoning, or the reason why the template has to do. ``deadline``: monotonic."""
@@ -150,20 +154,25 @@ class Writer:
 
     async def _answer(self, facts: Facts, asked: Sequence[Message], deadline: float, spent: _Spent) -> Completion:
         """The provider's answer, asked for up to three times. Raises ``Declined``."""
+        why = "deadline"
         for attempt in range(ATTEMPTS):
             # A little less than what is left, so that a slow provider is known as such before it is over.
             seconds = min(self._limits.attempt_s, deadline - MARGIN_S - time.monotonic())
             if seconds < LEAST_S:
-                raise Declined("deadline")
+                raise Declined(why)
             try:
                 return await self._attempt(facts, asked, seconds, spent)
+            except Declined as declined:
+                # What went wrong first says more than the breaker that it opened.
+                raise Declined(why if attempt and declined.reason == "breaker_open" else declined.reason) from None
             except AttemptFailed as failed:
+                why = failed.outcome
                 backoff = self._jitter(0.0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2**attempt))
                 wait = backoff if failed.after_s is None else failed.after_s
                 if not failed.again or attempt + 1 == ATTEMPTS:
                     raise Declined(failed.outcome) from None
                 if time.monotonic() + wait + LEAST_S >= deadline:
-                    raise Declined("deadline" if failed.after_s is None else failed.outcome) from None
+                    raise Declined(failed.outcome) from None
                 await asyncio.sleep(wait)
         raise AssertionError("the last attempt raises")
 
@@ -183,7 +192,7 @@ class Writer:
         try:
             completion = await self._provider.ask(asked, seconds)
         except AttemptFailed as failed:
-            self._learn(failed)
+            self._learn(failed, seconds)
             await self._account(facts, permit, failed.outcome, spent, dearest if failed.charged else 0)
             raise
         except BaseException:
@@ -195,10 +204,12 @@ class Writer:
         await self._bill(facts, permit, completion, asked, price, spent)
         return completion
 
-    def _learn(self, failed: AttemptFailed) -> None:
+    def _learn(self, failed: AttemptFailed, seconds: float) -> None:
+        # A client in a hurry must not close the way for the others.
+        fair = failed.outcome != "timeout" or seconds >= min(self._limits.attempt_s, FAIR_S)
         if failed.rest_s is not None:
             self.breaker.trip(failed.outcome, failed.rest_s)
-        elif failed.blames:
+        elif failed.blames and fair:
             self.breaker.fail(failed.outcome)
         else:
             self.breaker.leave()

@@ -23,7 +23,7 @@ class Prediction:
 
     ``margin`` is the model's raw output and equals ``baseline + sum(shap)``; ``estimate`` is it clipped to 0..1.
     ``shap`` has 26 exact TreeSHAP values in model order, in score units. ``half_width``: half of the conformal
-    interval at ``level``, unclipped.
+    interval at ``level``, unclipped; ``shift``: how far the interval's middle lies above the estimate.
     """
 
     skill: Skill
@@ -37,6 +37,7 @@ class Prediction:
     synthetic: bool
     compute_ms: float = field(default=0.0, compare=False)
     """This row's share of the model call."""
+    shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
     return {
         "skill_type": fused.skill,
         "score": fused.score,
+        "model_estimate": round(prediction.estimate, 6) if prediction else None,
         "band": fused.band,
         "confidence": fused.confidence,
         "confidence_parts": {

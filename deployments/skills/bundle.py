@@ -1,17 +1,17 @@
 """Makes a bundle of trained models: the record, the model files and the model card."""
 
-import hashlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.skills.features import FEATURES, SCHEMA_HASH, SKILLS, Skill
+from deployments.skills.features import FEATURES, SCHEMA_HASH, SKILLS, Skill, vector_names
 from deployments.skills.model_card import model_card
-from deployments.skills.synthetic import GENERATOR_VERSION, SyntheticData
+from deployments.skills.training_data import TrainingData
+from model_store.digests import sha256_of
 from model_store.skill_records import BundleRecord, GoldenRecord, SkillRecord
 
 CARD = "MODEL_CARD.md"
@@ -19,9 +19,9 @@ CARD = "MODEL_CARD.md"
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One skill's finished model. ``golden``: its raw output on the bundle's golden row."""
+    """One skill's finished models by file. ``golden``: the estimate's raw output on the bundle's golden row."""
 
-    model: bytes
+    models: Mapping[str, bytes]
     record: SkillRecord
     golden: float
 
@@ -46,48 +46,33 @@ def canary_base(students: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def build_bundle(
     trained: Mapping[Skill, Trained],
-    data: SyntheticData,
+    data: TrainingData,
     rows: Mapping[str, int],
     golden: NDArray[np.float32],
     seed: int,
+    parent: str | None = None,
 ) -> tuple[BundleRecord, dict[str, bytes]]:
     """The record and the files. ``rows``: size of each split; ``golden``: the ``(25,)`` row of ``Trained.golden``."""
     created = datetime.now(UTC)
-    models = {one.record.file: one.model for one in trained.values()}
+    models = {name: content for one in trained.values() for name, content in one.models.items()}
     record = BundleRecord(
-        version=f"{created:%Y%m%dT%H%M%S.%fZ}-{_sha256(models.values())[:8]}",
+        version=f"{created:%Y%m%dT%H%M%S.%fZ}-{sha256_of(models.values())[:8]}",
+        parent=parent,
         schema_hash=SCHEMA_HASH,
-        synthetic_model=True,
+        feature_count=len(vector_names(SKILLS[0])),
+        synthetic_model=data.synthetic,
         created_at=created.isoformat(),
         libraries=_libraries(),
-        training_data=_training_data(data, rows, seed),
+        training_data={**data.source, "rows": dict(rows), "split_seed": seed},
         skills={skill: one.record for skill, one in trained.items()},
         golden=GoldenRecord(
             features=tuple(None if np.isnan(value) else float(value) for value in golden),
             margins={skill: one.golden for skill, one in trained.items()},
         ),
-        files={name: _sha256([content]) for name, content in models.items()},
+        files={name: sha256_of([content]) for name, content in models.items()},
     )
     files = {**models, CARD: model_card(record).encode()}
-    return record.model_copy(update={"files": {name: _sha256([content]) for name, content in files.items()}}), files
-
-
-def _training_data(data: SyntheticData, rows: Mapping[str, int], seed: int) -> dict[str, object]:
-    """Enough to make the same data again, and the digest that proves it is the same."""
-    return {
-        "generator": "deployments.skills.synthetic",
-        "generator_version": GENERATOR_VERSION,
-        "rows": dict(rows),
-        "seed": seed,
-        "sha256": _sha256([data.base.tobytes(), *(data.targets[skill].tobytes() for skill in SKILLS)]),
-    }
-
-
-def _sha256(parts: Iterable[bytes]) -> str:
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(part)
-    return found.hexdigest()
+    return record.model_copy(update={"files": {name: sha256_of([content]) for name, content in files.items()}}), files
 
 
 def _libraries() -> dict[str, str]:

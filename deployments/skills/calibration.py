@@ -1,93 +1,95 @@
-"""Normalised split conformal intervals: numpy at serving, the fit at training.
+"""Conformalized quantile regression: each student's own interval, made to cover. Plain numpy; the fit is one sort.
 
-A row's expected error is a non-negative linear function of how little was observed (missing groups, few words, few
-events) and of how undecided the estimate is; it is fitted on out-of-fold residuals. The interval's half width is that
-expected error times one quantile, which makes the interval cover the raters' score with the stated probability on data
-like the calibration data. Non-negative coefficients promise that observing less never narrows an interval.
+Two small models per skill predict the 5 % and the 95 % quantile of the rating minus the estimate (learned from
+out-of-fold estimates, which are as wrong as those of new students). They make the interval wide where ratings scatter:
+short transcripts, missing groups, the middle of the scale. Quantile models alone promise nothing; the conformal offset Q
+does (Romano, Patterson, Candes 2019): on calibration rows that nothing has seen, with E = max(lower - y, y - upper), Q is
+the ceil((n + 1) level)-th smallest E, and [lower - Q, upper + Q] covers new rows like these with probability ``level``.
+
+Mondrian: where grades are given, each grade band with enough calibration rows has a Q of its own, so that coverage holds
+within the band. A student whose grade is not given gets the largest Q of all: never less than what was promised.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.skills.features import FEATURES, INDEX
-
-SPREAD_FLOOR = 0.01
+Column = NDArray[np.float64]
+QUANTILES = (0.05, 0.95)
+"""What the bound models are trained for."""
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Nominal levels of the reliability plot."""
+SMALLEST_BAND = 200
+"""Calibration rows below which a band has no offset of its own: coverage would vary by more than 2 points (1 sd)."""
+BANDS: tuple[tuple[int, str], ...] = ((2, "K-2"), (5, "3-5"), (8, "6-8"), (12, "9-12"))
+UNKNOWN_BAND = ""
 HALF_CREDIBLE = {"word_count": 50.0, "event_count": 20.0}
 """The amount n of words or events at which n / (n + k), the credibility of a rate observed over it, is one half."""
-COVARIATES = (
-    "constant",
-    "missing_linguistic",
-    "missing_behavioral",
-    "few_words",
-    "few_events",
-    "undecided",
-)
-_LINGUISTIC = np.array([feature.group == "linguistic" for feature in FEATURES])
+HIGHEST_GRADE = BANDS[-1][0]
+
+
+def grade_band(grade: int | None) -> str:
+    """The band of a grade (0 is kindergarten, up to 12); the empty band when there is none."""
+    if grade is None or not 0 <= grade <= HIGHEST_GRADE:
+        return UNKNOWN_BAND
+    return next(band for highest, band in BANDS if grade <= highest)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """One skill's calibration numbers. ``coefficients`` follow ``COVARIATES``; ``quantile`` is in expected errors."""
+    """One skill's conformal offsets, in score units. ``reliability``: the offset of other levels, over all bands."""
 
     level: float
-    quantile: float
-    coefficients: tuple[float, ...]
+    offset: float
+    band_offsets: Mapping[str, float] = field(default_factory=dict)
+    reliability: Mapping[str, float] = field(default_factory=dict)
 
-    def half_width(self, base: NDArray[np.float32], estimate: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Half the interval's width for each row: ``(n, 25)`` observed features and ``(n,)`` estimates in 0..1."""
-        return self.quantile * spread(base, estimate, np.array(self.coefficients))
+    @property
+    def widest(self) -> float:
+        """The offset for a student whose band is unknown, or had too few calibration rows: it holds in every band."""
+        return max(self.offset, *self.band_offsets.values()) if self.band_offsets else self.offset
 
-
-def covariates(base: NDArray[np.float32], estimate: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(n, 6)``, each column 0..1 and larger where an estimate deserves less trust; see ``COVARIATES``."""
-    missing = np.isnan(base)
-    few = [half / (half + np.nan_to_num(base[:, INDEX[name]])) for name, half in HALF_CREDIBLE.items()]
-    return np.column_stack(
-        (
-            np.ones(len(base)),
-            missing[:, _LINGUISTIC].mean(axis=1),
-            missing[:, ~_LINGUISTIC].mean(axis=1),
-            *few,
-            4 * estimate * (1 - estimate),
-        )
-    ).astype(np.float64)
+    def offsets(self, bands: Sequence[str]) -> Column:
+        """The offset of each row, ``(n,)``, by its grade band."""
+        widest = self.widest
+        return np.array([self.band_offsets.get(band, widest) for band in bands], dtype=np.float64)
 
 
-def spread(
-    base: NDArray[np.float32], estimate: NDArray[np.float64], coefficients: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The expected absolute error of each row, ``(n,)``, score units."""
-    # Not a matrix product: BLAS may add in another order for one row than for many, and a batch must equal its rows.
-    expected: NDArray[np.float64] = (covariates(base, estimate) * coefficients).sum(axis=1)
-    return np.maximum(SPREAD_FLOOR, expected)
+def raw_bounds(estimate: Column, low: Column, high: Column) -> tuple[Column, Column]:
+    """The bounds before calibration: estimate plus what the bound models say, never on the wrong side of it."""
+    return estimate + np.minimum(low, 0.0), estimate + np.maximum(high, 0.0)
 
 
-def fit_coefficients(
-    base: NDArray[np.float32], estimate: NDArray[np.float64], target: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Non-negative least squares of the absolute residuals of out-of-fold estimates."""
-    from scipy.optimize import nnls
-
-    found: NDArray[np.float64] = nnls(covariates(base, estimate), np.abs(target - estimate))[0]
-    return found
+def scores(lower: Column, upper: Column, target: Column) -> Column:
+    """How far each rating lies outside its raw interval; negative inside."""
+    result: Column = np.maximum(lower - target, target - upper)
+    return result
 
 
-def conformal_quantile(scores: NDArray[np.float64], level: float) -> float:
-    """The ceil((n + 1) level)-th smallest of n scores (split conformal); infinite when n is too small for the level."""
-    rank = math.ceil((len(scores) + 1) * level)
-    return math.inf if rank > len(scores) else float(np.sort(scores)[rank - 1])
+def conformal_quantile(values: Column, level: float) -> float:
+    """The ceil((n + 1) level)-th smallest of n values (split conformal); infinite when n is too small for the level."""
+    rank = math.ceil((len(values) + 1) * level)
+    return math.inf if rank > len(values) else float(np.sort(values)[rank - 1])
 
 
 def calibrate(
-    base: NDArray[np.float32],
-    estimate: NDArray[np.float64],
-    target: NDArray[np.float32],
-    coefficients: NDArray[np.float64],
-    level: float,
+    lower: Column, upper: Column, target: Column, bands: Sequence[str], level: float, smallest_band: int = SMALLEST_BAND
 ) -> Calibration:
-    """Calibrate on rows that neither the model nor the coefficients have seen."""
-    scores = np.abs(target - estimate) / spread(base, estimate, coefficients)
-    return Calibration(level, conformal_quantile(scores, level), tuple(coefficients.tolist()))
+    """Calibrate on rows that no model has seen; ``(n,)`` each, bands ``""`` where the grade is unknown."""
+    found = scores(lower, upper, target)
+    names = np.array(bands)
+    own = {band: found[names == band] for band in dict.fromkeys(bands) if band != UNKNOWN_BAND}
+    return Calibration(
+        level=level,
+        # An offset beyond the scale covers everything; JSON has no infinity.
+        offset=min(2.0, conformal_quantile(found, level)),
+        band_offsets={
+            band: min(2.0, conformal_quantile(held, level))
+            for band, held in sorted(own.items())
+            if len(held) >= smallest_band
+        },
+        reliability={f"{nominal:g}": min(2.0, conformal_quantile(found, nominal)) for nominal in LEVELS},
+    )

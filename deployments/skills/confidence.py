@@ -54,6 +54,7 @@ def interval_around(prediction: Prediction, score: float) -> Interval:
     The conformal interval covers the raters' score with probability ``level``; a superset of it covers at least as
     often, whatever the fusion weights are.
     """
-    lower = max(0.0, prediction.estimate - prediction.half_width)
-    upper = min(1.0, prediction.estimate + prediction.half_width)
+    middle = prediction.estimate + prediction.shift
+    lower = max(0.0, middle - prediction.half_width)
+    upper = min(1.0, middle + prediction.half_width)
     return Interval(lower=min(lower, score), upper=max(upper, score), level=prediction.level)

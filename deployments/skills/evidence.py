@@ -82,13 +82,16 @@ def credibility(row: FeatureSet, source: Source) -> float:
 def describe(rule: Rule, value: float) -> str:
     """One readable line: what was observed, its value, and what is typical or the scale it is read on."""
     feature = FEATURES[INDEX[rule.feature]]
+    share = feature.unit.startswith("share of")
     if rule.source == "linguistic_features":
-        against = f"typical {_shown(feature.unit, rule.a)}"
+        none = "0 is none, " if rule.feature == "negative_sentiment" else ""
+        against = f"; {none}typical {_shown(feature.unit, rule.a)}"
     else:
-        against = f"scale {_shown(feature.unit, rule.a)} to {_shown(feature.unit, rule.b)}"
-    whole = feature.unit.removeprefix("share ") if feature.unit.startswith("share of") else ""
+        # A share's scale is known to everybody.
+        against = "" if share else f"; scale {rule.a:g} to {_shown(feature.unit, rule.b)}"
+    whole = feature.unit.removeprefix("share ") if share else ""
     value_text = " ".join(filter(None, (_shown(feature.unit, value), whole)))
-    return f"{feature.description[0].upper()}{feature.description[1:]} ({value_text}; {against})."
+    return f"{feature.description[0].upper()}{feature.description[1:]} ({value_text}{against})."
 
 
 def _shown(unit: str, value: float) -> str:

@@ -105,9 +105,13 @@ def with_derived(base: NDArray[np.float32], skill: Skill) -> NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class FeatureSet:
-    """What was observed of one student: 25 values in model order, None where nothing was observed."""
+    """What was observed of one student: 25 values in model order, None where nothing was observed.
+
+    ``grade``: 0 (kindergarten) to 12, None where unknown. No model sees it: it chooses the interval's calibration.
+    """
 
     values: tuple[float | None, ...]
+    grade: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.values) != len(FEATURES):
@@ -115,15 +119,22 @@ class FeatureSet:
 
     @classmethod
     def parse(cls, body: Any, param: str = "features") -> "FeatureSet":
-        """Read ``{"linguistic": {...}, "behavioral": {...}}``, both partial. Raises ``InvalidInput`` with the field."""
+        """Read ``{"linguistic": {...}, "behavioral": {...}, "grade": 4}``, all of it optional.
+
+        Raises ``InvalidInput`` with the field.
+        """
         groups: dict[str, Mapping[str, Any]] = {"linguistic": {}, "behavioral": {}}
+        grade = None
         for name, group in _mapping(body, param).items():
+            if name == "grade":
+                grade = _grade(group, f"{param}.grade")
+                continue
             if name not in groups:
                 raise InvalidInput(f"{param} has the groups linguistic and behavioral only.", f"{param}.{name[:40]}")
             groups[name] = {} if group is None else _mapping(group, f"{param}.{name}")
         for name, group in groups.items():
             _refuse_unknown(name, group, param)
-        return cls(tuple(_value(f, groups[f.group].get(f.name), param) for f in FEATURES))
+        return cls(tuple(_value(f, groups[f.group].get(f.name), param) for f in FEATURES), grade)
 
     def get(self, name: str) -> float | None:
         """One feature's value with its cap applied, or None."""
@@ -136,12 +147,14 @@ class FeatureSet:
         """Share of the 25 features that were observed, 0..1."""
         return 1.0 - self.values.count(None) / len(self.values)
 
-    def to_json(self) -> dict[str, dict[str, float]]:
-        """The observed values by group and name; what ``parse`` reads."""
-        body: dict[str, dict[str, float]] = {"linguistic": {}, "behavioral": {}}
+    def to_json(self) -> dict[str, Any]:
+        """The observed values by group and name, and the grade where known; what ``parse`` reads."""
+        body: dict[str, Any] = {"linguistic": {}, "behavioral": {}}
         for feature, value in zip(FEATURES, self.values, strict=True):
             if value is not None:
                 body[feature.group][feature.name] = value
+        if self.grade is not None:
+            body["grade"] = self.grade
         return body
 
     def vector(self, skill: Skill) -> NDArray[np.float32]:
@@ -158,6 +171,12 @@ def base_matrix(rows: Sequence[FeatureSet]) -> NDArray[np.float32]:
 def matrix(rows: Sequence[FeatureSet], skill: Skill) -> NDArray[np.float32]:
     """The model input of one skill for ``n`` students, ``(n, 26)``."""
     return with_derived(base_matrix(rows), skill)
+
+
+def _grade(value: Any, field: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 12):
+        raise InvalidInput(f"{field} must be a grade from 0 (kindergarten) to 12, or left out when unknown.", field)
+    return value
 
 
 def _mapping(body: Any, param: str) -> Mapping[str, Any]:

@@ -70,7 +70,7 @@ def _fuse(
         items.insert(0, model_evidence(row, prediction, confidence, shares["ml_inference"]))
     score = adjusted_score(items, weights.confidence_adjustment, confidence)
     agreement = source_agreement(_source_score(items, source) for source in shares)
-    reasons: dict[Source, str] = {**({} if prediction else {"ml_inference": SILENT}), **observed.why_missing(skill)}
+    reasons: dict[Source, str] = {**({} if prediction else {"ml_inference": SILENT}), **observed.why_missing(groups)}
     return Fused(
         skill=skill,
         score=score,

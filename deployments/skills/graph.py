@@ -6,13 +6,16 @@ What the stages compute is in ``boosting``, ``fusion`` and ``reasoning``; ``stag
 """
 
 import asyncio
+import secrets
 
 from deployments.batching import BatchPolicy
 from deployments.cpu_gate import CpuGate
 from deployments.engines.boosting import BoostingEngine
 from deployments.hosted import HostedReplica
 from deployments.settings import load_settings
+from deployments.skills.alias_store import AliasStore
 from deployments.skills.features import FEATURES, FeatureSet
+from deployments.skills.following import Follower, load_newest
 from deployments.skills.stages import Fusion, Reasoning
 from model_store.settings import load_settings as load_store_settings
 
@@ -25,18 +28,25 @@ ROWS_PER_BATCH = 128
 
 
 class Inference(HostedReplica):
-    """The skill models behind a batcher: values are ``{skill: Prediction}``, one per student row."""
+    """The skill models behind a batcher: values are ``{skill: Prediction}``, one per student row.
+
+    Which models serve is the aliases' word and not the deployment's: a later deployment does not undo a promotion.
+    """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
-        engine = await asyncio.to_thread(self._load)
+        settings, skills_dir = load_settings(), load_store_settings().skills_dir
+        gate = CpuGate(settings.gate_dir, settings.gate_slots)
+        engine = BoostingEngine(skills_dir, settings.threads, gate)
+        aliases = AliasStore(skills_dir, settings.redis_url.get_secret_value() if settings.redis_url else None)
+        await load_newest(engine, aliases)
+        await asyncio.to_thread(engine.warm)
         policy = BatchPolicy(budget=ROWS_PER_BATCH, padded=False, max_queued_cost=20_000)
         await self._serve(engine, policy, NOTHING_OBSERVED, [NOTHING_OBSERVED] * ROWS_PER_BATCH)
-
-    @staticmethod
-    def _load() -> BoostingEngine:
-        settings = load_settings()
-        gate = CpuGate(settings.gate_dir, settings.gate_slots)
-        engine = BoostingEngine(load_store_settings().skills_dir, settings.threads, gate)
-        engine.load()
-        engine.warm()
-        return engine
+        self._follower = Follower(
+            engine,
+            aliases,
+            secrets.token_hex(4),
+            idle=lambda: self._host.backlog_s() == 0.0,
+            switched=self._host.describe_again,
+        )
+        self._following = asyncio.create_task(self._follower.run())

@@ -20,12 +20,14 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class SkillWords:
-    """A skill's readable name, what it is, its phrases by feature, and suggestions that fit every student."""
+    """A skill's readable name, what it is, its phrases by feature, and suggestions that fit every student; ``stretch``: those
+    for one who shows the skill already."""
 
     name: str
     meaning: str
     features: Mapping[str, Phrase]
     general: tuple[str, str]
+    stretch: tuple[str, str]
 
 
 OPENINGS: Mapping[Band, str] = {
@@ -64,6 +66,10 @@ WORDS: Mapping[Skill, SkillWords] = {
             "Use short role plays to look at one event from two points of view.",
             "Make room for sharing in the group how a day felt.",
         ),
+        (
+            "Invite the student to settle a small disagreement in a story from both sides.",
+            "Offer the role of welcoming somebody new into a group.",
+        ),
     ),
     "problem_solving": SkillWords(
         "Problem solving",
@@ -98,6 +104,10 @@ WORDS: Mapping[Skill, SkillWords] = {
             "Compare two solutions of one task and talk about what each is good for.",
             "Give open tasks that have more than one right way.",
         ),
+        (
+            "Let the student make up a puzzle for others and explain how it can be solved.",
+            "Offer a task that needs two different ways to be combined.",
+        ),
     ),
     "self_regulation": SkillWords(
         "Self-regulation",
@@ -124,6 +134,10 @@ WORDS: Mapping[Skill, SkillWords] = {
             "Let the student set one small goal for the lesson and look back at it at the end.",
             "Practise a short routine for starting work.",
         ),
+        (
+            "Let the student plan a project over several days and choose the steps.",
+            "Invite the student to show others a routine that helps to stay focused.",
+        ),
     ),
     "resilience": SkillWords(
         "Resilience",
@@ -149,6 +163,10 @@ WORDS: Mapping[Skill, SkillWords] = {
         (
             "Tell stories of people who needed many tries, and talk about what they learned.",
             "Keep a journal of things that were hard once and are easy now.",
+        ),
+        (
+            "Offer a challenge that is harder than the last one, and let the student choose when to stop.",
+            "Invite the student to tell others what helps when something is hard.",
         ),
     ),
 }

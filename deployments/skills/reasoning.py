@@ -20,15 +20,20 @@ MISSING: Mapping[Source, str] = {
     "behavioral_features": "how tasks were worked on",
 }
 CAUTIOUS_BELOW = 0.6
+SEEN_FROM, STRONG_FROM, SOME_FROM = 0.1, 0.65, 0.35
+"""Below the first a value is next to nothing and no strength; from the second on a next step stretches it further."""
 
 
 def explain(fused: Fused) -> Reasoning:
     """The reasoning for one skill of one student."""
     words = WORDS[fused.skill]
     observed = [item for item in fused.evidence if item.source != "ml_inference"]
-    strongest = sorted(observed, key=lambda item: -item.score)[:ITEMS]
+    seen = [item for item in observed if item.score >= SEEN_FROM]
+    strongest = sorted(seen, key=lambda item: -item.score)[:ITEMS]
     others = sorted((item for item in observed if item not in strongest), key=lambda item: item.score)
-    suggestions = [words.features[item.feature].next_step for item in others] + list(words.general)
+    growing = [words.features[item.feature].next_step for item in others if item.score < STRONG_FROM]
+    more = words.stretch if fused.score >= STRONG_FROM else words.general
+    suggestions = [*growing, *more]
     return Reasoning(
         text=" ".join(filter(None, (_opening(fused, words), _observations(observed), _caution(fused)))),
         strengths=tuple(_strength(item, words) for item in strongest),
@@ -66,8 +71,12 @@ def _quoted(item: Evidence) -> str:
 
 def _caution(fused: Fused) -> str:
     missing = [MISSING[source] for source in fused.sources_missing if source in MISSING]
+    alone = "" if fused.prediction else "The skill model took no part, so this rests on the observations alone."
     if missing:
-        return f"Nothing is known yet of {' and '.join(missing)} for this skill: read this as a first impression."
+        unknown = f"Nothing is known yet of {' and '.join(missing)} for this skill: read this as a first impression."
+        return " ".join(filter(None, (alone, unknown)))
+    if alone:
+        return alone
     if fused.confidence < CAUTIOUS_BELOW:
         return "Few observations stand behind this, so read it as a first impression."
     return ""
@@ -76,6 +85,6 @@ def _caution(fused: Fused) -> str:
 def _strength(item: Evidence, words: SkillWords) -> str:
     """How a strength is put depends on how strong it is, so that low values are not praised as high ones."""
     doing = words.features[item.feature].doing
-    if item.score >= 0.65:
+    if item.score >= STRONG_FROM:
         return f"Shows strength in {doing}."
-    return f"Shows some strength in {doing}." if item.score >= 0.35 else f"Takes first steps in {doing}."
+    return f"Shows some strength in {doing}." if item.score >= SOME_FROM else f"Takes first steps in {doing}."

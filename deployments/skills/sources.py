@@ -26,9 +26,9 @@ class Observed:
         """The groups that say something of this skill."""
         return [source for source in GROUPS if self.of[skill][source]]
 
-    def why_missing(self, skill: Skill) -> dict[Source, str]:
-        """Why the other groups do not."""
-        return {source: self.failed.get(source, UNOBSERVED) for source in GROUPS if source not in self.available(skill)}
+    def why_missing(self, available: Sequence[Source]) -> dict[Source, str]:
+        """Why the groups beside these do not."""
+        return {source: self.failed.get(source, UNOBSERVED) for source in GROUPS if source not in available}
 
 
 def observe(row: FeatureSet, skills: Sequence[Skill] = SKILLS) -> Observed:
@@ -48,6 +48,6 @@ def observe(row: FeatureSet, skills: Sequence[Skill] = SKILLS) -> Observed:
 
 def _checked(found: list[Observation]) -> list[Observation]:
     """The observations, all of them numbers. Raises ``ValueError``."""
-    if not all(math.isfinite(item.rule.score(item.value)) for item in found):
+    if not all(math.isfinite(item.value) for item in found):
         raise ValueError("not a number")
     return found

@@ -25,6 +25,8 @@ INFERENCE_SHARE = 0.8
 """Of the time that is left: what the model may take of it before the assessment goes on without."""
 ATTEMPTS = 2
 MARGIN_S = 0.2
+FAIR_S = 2.0
+"""Less time than this is a client's own hurry and no reason to think that the models are away."""
 BREAKER_FAILURES, BREAKER_REST_S = 3, 5.0
 CLIENTS_OWN = (InvalidInput, Cancelled, Overloaded)
 """Errors that the client must see: its own, and those that tell it to come back later."""
@@ -62,21 +64,29 @@ class Fusion(_Stage):
     async def _inferred(self, call: Call) -> Reply | None:
         """The models' reply; None when they do not answer in their share of the time. Raises what clients must see."""
         shorter = [replace(piece, remaining_s=piece.remaining_s * INFERENCE_SHARE) for piece in call.pieces]
-        until = time.monotonic() + max(piece.remaining_s for piece in shorter) + MARGIN_S
-        for _ in range(ATTEMPTS):
+        patience = max(piece.remaining_s for piece in shorter)
+        until = time.monotonic() + patience + MARGIN_S
+        for attempt in range(ATTEMPTS):
             if not self._breaker.admit():
                 return None
             try:
                 async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
                     reply: Reply = await self._ask.remote(replace(call, pieces=shorter))
             except TimeoutError:
-                self._breaker.fail("it does not answer in time")
+                if patience >= FAIR_S:
+                    self._breaker.fail("it does not answer in time")
+                else:
+                    self._breaker.leave()
                 return None
             except Exception as error:  # noqa: BLE001 - of a dead replica too: whatever it is, the other sources remain
                 cause = getattr(error, "cause", None) or error
                 if isinstance(cause, CLIENTS_OWN):
                     self._breaker.leave()
                     raise cause from None
+                if attempt + 1 < ATTEMPTS:
+                    # One replica's death fails all its calls at once and says nothing of the others.
+                    self._breaker.leave()
+                    continue
                 self._breaker.fail(type(cause).__name__)
                 logger.warning("The skill models did not answer: %s.", type(cause).__name__)
             except BaseException:

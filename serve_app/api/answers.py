@@ -123,13 +123,16 @@ class ModelList(BaseModel):
 
 
 class StoredFeatures(BaseModel):
-    """What is held on a student. ``completeness``: share of the 25 features that are known."""
+    """What is held on a student. ``completeness``: share of the 25 features that are known. ``sources``: how the groups
+    that were computed here were computed."""
 
     student_id: str
     linguistic: dict[str, float]
     behavioral: dict[str, float]
+    grade: int | None = None
     completeness: float
     updated_at: datetime
+    sources: dict[str, dict[str, Any]] | None = None
 
 
 class Erased(BaseModel):

@@ -21,6 +21,7 @@ from serve_app.api.classify import LabelRoutes
 from serve_app.api.clinical import ClinicalRoutes
 from serve_app.api.completions import Completions
 from serve_app.api.docs_page import docs_page
+from serve_app.api.drift import DriftRoutes
 from serve_app.api.embeddings import Embeddings
 from serve_app.api.errors import error_response
 from serve_app.api.exchange import exchange_of
@@ -33,6 +34,8 @@ from serve_app.api.services import Services
 from serve_app.api.skills import Skills
 from serve_app.api.students import Students
 from serve_app.api.summaries import Summaries
+from serve_app.api.telemetry import Telemetry
+from serve_app.api.transcripts import Transcripts
 from serve_app.api.weights import WeightRoutes
 
 DESCRIPTION = (
@@ -87,9 +90,12 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         Skills,
         WeightRoutes,
         Students,
+        Transcripts,
+        Telemetry,
         Records,
         ChatRoutes,
         ClinicalRoutes,
+        DriftRoutes,
         ModelRoutes,
         CapabilityRoutes,
     ):

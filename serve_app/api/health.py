@@ -19,6 +19,7 @@ from serve_app.api.names import application_of
 from serve_app.api.roles import ABSENT
 from serve_app.api.services import Services
 from serve_app.api.weighing import APPLICATION as SKILLS
+from serve_app.skill_replicas import component, gauges
 
 PATIENCE_S = 2.0
 Status = Literal["healthy", "degraded", "unhealthy"]
@@ -75,12 +76,15 @@ class HealthRoutes:
 
     async def detailed(self) -> Response:
         """A report, not a probe: the status is in the body and the answer is always 200."""
-        states, state = await asyncio.gather(known_states(self._services), self._state())
+        states, state, replicas = await asyncio.gather(
+            known_states(self._services), self._state(), self._services.skill_replicas()
+        )
         reasoning = await reasoning_state(self._services, states)
         components = {
             "applications": {name: _component(held) for name, held in sorted(states.items())},
             "redis": state,
             "keys": self._keys(),
+            "skill_models": component(replicas),
             "reasoning": reasoning,
             "fusion_weights": self._weights(),
             "secrets": {"status": "healthy", "reason": None, **self._services.secret_sources()},
@@ -98,7 +102,9 @@ class HealthRoutes:
 
     async def metrics(self) -> Response:
         """Counters of all gateway processes together, whichever answers."""
+        self._services.drift.refresh_soon()
         text = await self._services.shared_metrics.render()
+        text += gauges(await self._services.skill_replicas())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _state(self) -> dict[str, str | None]:
@@ -161,7 +167,7 @@ def overall(missing: list[str], components: Mapping[str, Any]) -> Status:
     """Unhealthy when the main job does not answer, degraded when anything else does not."""
     if missing:
         return "unhealthy"
-    parts = [components[name] for name in ("redis", "keys", "reasoning", "fusion_weights")]
+    parts = [components[name] for name in ("redis", "keys", "skill_models", "reasoning", "fusion_weights")]
     parts += [*components["applications"].values()]
     return "healthy" if all(part["status"] == "healthy" for part in parts) else "degraded"
 

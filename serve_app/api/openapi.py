@@ -14,6 +14,7 @@ from serve_app.api.clinical_schemas import CLINICAL_REQUESTS
 from serve_app.api.event_stream import MEDIA_TYPE
 from serve_app.api.generated_answers import CHUNKS
 from serve_app.api.generation_schemas import GENERATION_REQUESTS
+from serve_app.api.observed_shapes import OBSERVED
 from serve_app.api.schemas import REQUESTS
 from serve_app.api.tensor_request import InferenceRequest
 
@@ -70,7 +71,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     flows = (*CHAT_REQUESTS, ChatEvent, *CLINICAL_REQUESTS)
-    shown = (*REQUESTS, *GENERATION_REQUESTS, *CHUNKS, *flows, InferenceRequest, ErrorBody, PlainError)
+    shown = (*REQUESTS, *OBSERVED, *GENERATION_REQUESTS, *CHUNKS, *flows, InferenceRequest, ErrorBody, PlainError)
     models: list[Any] = [(model, "validation") for model in shown]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():

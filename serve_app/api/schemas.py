@@ -121,10 +121,15 @@ Behavioral = _group_model("behavioral", "BehavioralFeatures")
 class Features(Body):
     """A student's features. What is left out stays unknown. Validated by the feature schema itself."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["linguistic"]}, {"required": ["behavioral"]}]},
+    )
 
     linguistic: Linguistic | None = None  # type: ignore[valid-type]
     behavioral: Behavioral | None = None  # type: ignore[valid-type]
+    grade: int | None = Field(
+        None, ge=0, le=12, description="School grade, 0 is kindergarten: chooses the calibration of the interval."
+    )
 
 
 class InferRequest(Body):

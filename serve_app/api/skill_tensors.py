@@ -1,5 +1,6 @@
-"""The skill models as the Open Inference Protocol sees them: rows of features in, scores out. Nothing is stored."""
+"""The skill models as the Open Inference Protocol sees them: rows of features in, scores out. No student is known."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from deployments.skills.features import DERIVED, FEATURES, FeatureSet, Skill, ve
 from deployments.skills.sources import SILENT
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.labelling import Floats
+from serve_app.api.recording import failures_recorded, record_results
 from serve_app.api.services import Services
+from serve_app.api.subjects import Subject, tell
 from serve_app.api.tensor_models import Parameters, TensorModel
 from serve_app.api.tensor_request import Asked
 from serve_app.api.tensors import Output, TensorSpec
@@ -23,6 +26,8 @@ OBSERVED = len(FEATURES)
 INPUT = TensorSpec("features", "FP32", (-1, OBSERVED + 1), also=((-1, OBSERVED),))
 OUTPUTS = tuple(TensorSpec(name, "FP32", (-1, 1)) for name in ("score", "lower", "upper", "confidence"))
 DERIVED_TOLERANCE = 1e-4
+RECORDED = 1000
+"""Rows of one request that get a record."""
 _LOW, _HIGH = (np.array([getattr(f, side) for f in FEATURES]) for side in ("low", "high"))
 
 
@@ -40,9 +45,15 @@ class SkillModel(TensorModel):
     async def infer(self, request: Request, asked: Asked, parameters: Any) -> tuple[Sequence[Output], Answer]:
         rows = feature_rows(asked.numbers(INPUT), self._skill)
         options = weighing_options(self._services, [self._skill])
-        answer = await call_model(self._services, request, APPLICATION, rows, options)
-        if error := first_error(answer, "features[{}]"):
-            raise error
+        subjects = [Subject(None, row) for row in rows[:RECORDED]]
+        started = time.monotonic()
+        async with failures_recorded(self._services, request, subjects, self._skill):
+            answer = await call_model(self._services, request, APPLICATION, rows, options)
+            if error := first_error(answer, "features[{}]"):
+                raise error
+        elapsed = round((time.monotonic() - started) * 1000, 3)
+        results = [tell(*told, elapsed) for told in zip(subjects, answer.values, strict=False)]
+        await record_results(self._services, request, subjects, results, self._skill)
         skills = [value[self._skill] for value in answer.values]
         if any(skill["model_version"] == NO_MODEL for skill in skills):
             # Whoever asks by this protocol asks the model itself.

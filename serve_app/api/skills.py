@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.call import Answer
+from deployments.errors import StateUnavailable
 from deployments.skills.features import SKILLS
 from serve_app.api.answers import Assessment, BatchAnswer, Skill
 from serve_app.api.bodies import read
@@ -18,6 +19,7 @@ from serve_app.api.calls import first_error, model_headers
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
+from serve_app.api.recording import failures_recorded, record_results
 from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
 from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
@@ -87,11 +89,14 @@ class Skills:
         """Up to 100 students. A student who cannot be assessed gets `status: error` and does not fail the others."""
         started = time.monotonic()
         asked = await read(request, BatchRequest)
-        subjects = await self._subjects(request, asked)
+        named = [Subject(student, None) for student in asked.student_ids]
+        async with failures_recorded(self._services, request, named, None, only=StateUnavailable):
+            subjects = await self._subjects(request, asked)
         known = [subject for subject in subjects if subject.features is not None]
-        answer = await weigh(self._services, request, known, SKILLS) if known else None
+        async with failures_recorded(self._services, request, subjects, None):
+            answer = await weigh(self._services, request, known, SKILLS) if known else None
         results = tell_all(subjects, answer, _since(started))
-        await self._record(request, results, None)
+        await record_results(self._services, request, subjects, results, None)
         succeeded = [result for result in results if result["status"] == "success"]
         body = {
             "total_students": len(results),
@@ -114,14 +119,17 @@ class Skills:
         if asked.features is not None:
             features = parse_features(asked.features)
         else:
-            (subject,) = await self._stored(request, [student_id])
-            if subject.features is None:
-                raise subject.error or UnknownStudent()
+            async with failures_recorded(self._services, request, [Subject(student_id, None)], skill):
+                (subject,) = await self._stored(request, [student_id])
+                if subject.features is None:
+                    raise subject.error or UnknownStudent()
             features = subject.features
-        answer = await weigh(self._services, request, [Subject(student_id, features)], skills)
+        async with failures_recorded(self._services, request, [Subject(student_id, None)], skill):
+            answer = await weigh(self._services, request, [Subject(student_id, features)], skills)
         error = first_error(answer, None)
-        result = tell(Subject(student_id, features, error), answer.values[0], _since(started))
-        await self._record(request, [result], skill)
+        subject = Subject(student_id, features, error)
+        result = tell(subject, answer.values[0], _since(started))
+        await record_results(self._services, request, [subject], [result], skill)
         if error:
             raise error
         return answer.values[0], answer
@@ -141,21 +149,6 @@ class Skills:
             Subject(student, None, UnknownStudent()) if value is None else Subject(student, stored_set(value))
             for student, value in zip(students, held, strict=True)
         ]
-
-    async def _record(self, request: Request, results: Sequence[Mapping[str, Any]], skill: str | None) -> None:
-        """Keep a record of each inference; what failed before any model was asked is one too."""
-        records = [
-            {
-                "student_id": result["student_id"],
-                "skill_type": skill,
-                "inference_time_ms": result.get("total_inference_time_ms", 0.0),
-                "success": result["status"] == "success",
-                "error_message": result.get("error_message"),
-                "timestamp": _now(),
-            }
-            for result in results
-        ]
-        await self._services.state.record(exchange_of(request).tenant, records)
 
 
 def _since(started: float) -> float:

@@ -99,7 +99,8 @@ def parse_features(value: Any, param: str = "features") -> FeatureSet:
 def stored_set(held: dict[str, Any]) -> FeatureSet:
     """The feature set of a stored value. Raises ``StateUnavailable`` when it is none: the client did nothing wrong."""
     try:
-        return FeatureSet.parse({group: held[group] for group in ("linguistic", "behavioral")})
+        known = {group: held[group] for group in ("linguistic", "behavioral")}
+        return FeatureSet.parse({**known, "grade": held.get("grade")})
     except (KeyError, InvalidInput):
         raise StateUnavailable("A stored record is damaged.", 60.0) from None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.call import Answer
+from deployments.skills.assessment import NO_MODEL
 from deployments.skills.features import FeatureSet
 from model_store.errors import MusterError
 from serve_app.api.errors import error_body, row_for
@@ -55,3 +56,14 @@ def tell(subject: Subject, value: Mapping[str, Any] | None, elapsed_ms: float) -
 def versions(assessments: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
     """The model version of each skill."""
     return {name: skill["model_version"] for skills in assessments for name, skill in skills.items()}
+
+
+def versions_of(value: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The model versions in one student's skills; a skill that no model took part in has none."""
+    return [skill["model_version"] for skill in value.values() if skill["model_version"] != NO_MODEL]
+
+
+def model_versions(answer: Answer) -> list[str]:
+    """The versions that an answer's rows were computed with, in order of first use; one, but for a promotion between."""
+    values = (value for value in answer.values if value is not None)
+    return list(dict.fromkeys(version for value in values for version in versions_of(value)))

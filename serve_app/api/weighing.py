@@ -10,6 +10,7 @@ from deployments.call import Answer, CallContext
 from model_store.errors import MusterError
 from serve_app.api.calls import call_model
 from serve_app.api.exchange import exchange_of
+from serve_app.api.one_version import of_one_version
 from serve_app.api.services import Services
 from serve_app.api.subjects import Subject
 
@@ -22,13 +23,19 @@ def weighing_options(services: Services, skills: Sequence[str], name: str = "def
 
 
 async def weigh(services: Services, request: Request, subjects: Sequence[Subject], skills: Sequence[str]) -> Answer:
-    """Assess students with features, each by the set that the experiment gives; in order."""
+    """Assess students with features, each by the set that the experiment gives, all by one version; in order."""
+    return await of_one_version(lambda more: _weigh(services, request, subjects, skills, more))
+
+
+async def _weigh(
+    services: Services, request: Request, subjects: Sequence[Subject], skills: Sequence[str], more: Mapping[str, Any]
+) -> Answer:
     book, tenant = services.weights.book, exchange_of(request).tenant
     places: dict[str, list[int]] = {}
     for place, subject in enumerate(subjects):
         places.setdefault(book.set_for(tenant, subject.student_id), []).append(place)
     rows = [subject.features for subject in subjects]
-    options = {name: {"skills": [*skills], "weights": book.option(name)} for name in places}
+    options = {name: {"skills": [*skills], "weights": book.option(name), **more} for name in places}
     if len(places) == 1:
         return await call_model(services, request, APPLICATION, rows, next(iter(options.values())))
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Path, Query
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +23,10 @@ from serve_app.errors import UnknownSkill
 
 SkillType = Annotated[str, Path(json_schema_extra={"enum": [*SKILLS]})]
 SetName = Annotated[str, Query(alias="set", max_length=64, description="The weight set; `default` when left out.")]
+
+
+LITERAL = {"reload": "POST", "history": "GET"}
+"""Paths beside the skills' own, which have one method each."""
 
 
 class WeightRoutes:
@@ -91,6 +96,8 @@ class WeightRoutes:
 
 
 def _known(skill_type: str) -> Skill:
+    if skill_type in LITERAL:
+        raise HTTPException(405, headers={"Allow": LITERAL[skill_type]})
     for skill in SKILLS:
         if skill == skill_type:
             return skill

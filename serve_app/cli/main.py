@@ -2,7 +2,7 @@
 
 import typer
 
-from serve_app.cli import ask, capabilities, heads, labels, models, plan, serving, skills, write
+from serve_app.cli import ask, capabilities, heads, labels, models, observed, plan, serving, skills, write
 from serve_app.cli.output import EXIT_CODES, guarded
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ write.register(app)
 capabilities.register(app)
 plan.register(app)
 app.add_typer(models.app, name="models")
+observed.register(skills.app)
 app.add_typer(skills.app, name="skills")
 app.add_typer(heads.app, name="heads")
 

@@ -156,6 +156,7 @@ def skill_object(skill: str, row: FeatureSet) -> dict:
     return {
         "skill_type": skill,
         "score": round(row.completeness, 4),
+        "model_estimate": round(row.completeness, 6),
         "band": "developing",
         "confidence": 0.7,
         "confidence_parts": {"calibrated_spread": 0.7, "extremity": 0.6, "completeness": row.completeness},

@@ -89,7 +89,8 @@ async def test_every_route_refuses_what_is_no_valid_key(guarded, method, path):
 async def test_every_route_asks_for_its_scope(guarded, method, path, kind):
     client, keys = guarded
     answer = await client.request(method, path, headers=bearer(keys[kind]), json={} if method != "GET" else None)
-    needed = "metrics" if path == "/metrics" else "infer"
+    changes = path.startswith("/api/v1/fusion/") and (method != "GET" or path.endswith("/history"))
+    needed = "metrics" if path == "/metrics" else "admin" if changes else "infer"
     allowed = kind in ("admin", needed) or path in ANY_KEY | NO_KEY
     assert (answer.status_code == 403) != allowed
     assert answer.status_code != 401
@@ -109,9 +110,10 @@ async def test_tenants_do_not_see_each_other(open_client, keys_file, redis_serve
         assert (await client.post("/api/v1/infer/s1", headers=bearer(north))).status_code == 200
         assert (await client.get(f"{path}/features", headers=bearer(south))).status_code == 404
         assert (await client.post("/api/v1/infer/s1", headers=bearer(south))).status_code == 404
-        assert (await client.get("/api/v1/metrics", headers=bearer(south))).json() == []
+        (own,) = (await client.get("/api/v1/metrics", headers=bearer(south))).json()
+        assert own["success"] is False
         erased = (await client.delete(path, headers=bearer(south))).json()
-        assert (erased["features"], erased["inference_records"]) == (False, 0)
+        assert (erased["features"], erased["inference_records"]) == (False, 1)
         assert (await client.get(f"{path}/features", headers=bearer(north))).status_code == 200
         assert len((await client.get("/api/v1/metrics", headers=bearer(north))).json()) == 1
     keys = redis_server.command("KEYS", "*").decode()

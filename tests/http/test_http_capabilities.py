@@ -54,7 +54,7 @@ async def test_what_is_here_and_what_is_there(fleet, router, open_client, redis_
     assert body["roles"]["embedding"] == {"state": "ready", "local": ["minilm"], "remote": []}
     assert body["roles"]["zero-shot"] == {"state": "ready", "local": ["minilm"], "remote": ["entails"]}
     assert body["roles"]["chat"] == {"state": "unavailable", "local": [], "remote": []}
-    assert (body["reasoning"], body["store"]) == ({"provider": "template"}, {"state": "ready"})
+    assert (body["reasoning"]["provider"], body["store"]) == ("template", {"state": "ready"})
     (remote,) = body["remote"]["models"]
     assert (remote["model"], remote["breaker"], "answers" in remote) == ("entails", "closed", False)
     assert (router.asked, TOKEN in str(body)) == ([], False)
@@ -116,3 +116,23 @@ def test_an_answer_by_a_fallback_is_none_of_the_model(url, fleet):
     fleet.down = {"minilm": EngineFault("broken")}
     rows = {(row["what"], row["where"]): row for row in json.loads(cli("ping", "--json", "--url", url).stdout)}
     assert (rows["minilm", "local"]["answers"], rows["minilm", "remote"]["answers"]) == (False, True)
+
+
+async def test_the_language_model_of_the_skill_graph_is_told(client, fleet):
+    told = {
+        "provider": "llm",
+        "mode": "optional",
+        "model": "m",
+        "key": "accepted",
+        "breaker": "open",
+        "status": "degraded",
+    }
+    told |= {"reason": "the provider is not asked for now: timeout", "limits": {"minute_left": 3, "hour_left": 400}}
+    told |= {"budget": {"day_usd": 0.1}, "secrets": {"openai-api-key": {"source": "file", "problems": []}}}
+    fleet.told["skills"] = {"reasoning": told}
+    body = (await client.get("/v1/capabilities")).json()["reasoning"]
+    assert body == {name: told[name] for name in body}
+    health = (await client.get("/health/detailed")).json()
+    assert health["components"]["reasoning"] == told
+    assert health["components"]["fusion_weights"]["store"] == "memory"
+    assert health["status"] == "degraded"

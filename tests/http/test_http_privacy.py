@@ -10,6 +10,13 @@ from deployments.errors import EngineFault
 
 MARK = "XmarkedTextX"
 JSON = {"content-type": "application/json"}
+EVENT = {
+    "event_id": "0" * 31 + "1",
+    "student_id": "s1",
+    "session_id": "g",
+    "event_type": "pause",
+    "timestamp": "2026-11-01T00:00:00Z",
+}
 DOORS = [
     ("POST", "/v1/embeddings", {"model": "minilm", "input": MARK}),
     ("POST", "/v1/embeddings", {"model": "minilm", "input": [MARK, 7]}),
@@ -32,6 +39,13 @@ DOORS = [
     ("POST", "/api/v1/infer/batch", {"rows": [{"student_id": f"{MARK} ", "features": {}}]}),
     ("PUT", "/api/v1/students/s1/features", {"linguistic": {"word_count": MARK}}),
     ("PUT", "/api/v1/students/s1/features", MARK),
+    ("POST", "/api/v1/students/s1/transcripts", {"texts": [f"My name is {MARK}.", MARK]}),
+    ("POST", "/api/v1/students/s1/transcripts", {"texts": [MARK, 7]}),
+    ("POST", "/api/v1/students/s1/transcripts", {"texts": [f"{MARK}\x00"]}),
+    ("POST", "/api/v1/telemetry/events", {"event_id": MARK, "student_id": "s1"}),
+    ("POST", "/api/v1/telemetry/batch", {"events": [EVENT | {"data": {"note": MARK}}]}),
+    ("POST", "/api/v1/telemetry/batch", {"events": [EVENT | {"event_type": MARK}]}),
+    ("POST", "/api/v1/telemetry/batch", {"events": [EVENT | {"event_type": MARK.lower(), "event_id": "0" * 31 + "2"}]}),
     ("GET", f"/api/v1/students/{MARK}/features", None),
     ("POST", f"/api/v1/infer/s1/{MARK}", None),
     ("GET", f"/api/v1/metrics?limit={MARK}", None),

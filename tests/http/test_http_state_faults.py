@@ -24,6 +24,7 @@ STATELESS = [
     ("POST", "/api/v1/infer/batch", {"rows": [{"features": FEATURES}]}),
     ("GET", "/api/v1/metrics", None),
     ("GET", "/api/v1/metrics/summary", None),
+    ("GET", "/api/v1/metrics/drift", None),
 ]
 STORED = [
     ("PUT", f"{PATH}/features", FEATURES),
@@ -31,6 +32,7 @@ STORED = [
     ("DELETE", PATH, None),
     ("POST", "/api/v1/infer/s1", None),
     ("POST", "/api/v1/infer/batch", {"student_ids": ["s1"]}),
+    ("POST", f"{PATH}/transcripts", {"texts": ["I asked him."]}),
 ]
 
 
@@ -69,7 +71,7 @@ async def test_a_killed_redis_and_its_return(stored, redis_server):
     got = await asyncio.gather(*(stored.get(f"{PATH}/features") for _ in range(20)))
     assert [answer.status_code for answer in got] == [200] * 20
     assert got[0].json()["linguistic"] == FEATURES["linguistic"]
-    assert await statuses(stored, STORED[:1] + STORED[3:]) == [200] * 3
+    assert await statuses(stored, STORED[:1] + STORED[3:]) == [200] * 4
 
 
 async def test_under_traffic_only_stored_routes_notice(stored, redis_server):

@@ -162,7 +162,7 @@ async def test_a_skill_scores_rows_of_features(client, fleet, skill, columns):
     given = features(3, columns, empathy_markers=0.2, word_count=120)
     body = (await infer(client, skill, given)).json()
     assert fleet.calls[-1][0] == "skills"
-    assert fleet.calls[-1][2] == {"skills": [skill]}
+    assert fleet.calls[-1][2]["skills"] == [skill]
     row = fleet.calls[-1][1][0]
     assert row.get("empathy_markers") == pytest.approx(0.2)
     assert row.values.count(None) == 23

@@ -105,7 +105,7 @@ def test_the_golden_row_has_not_moved():
 def test_a_golden_output_that_moved_is_a_fault():
     loaded = BoostingEngine(skills_dir(), threads=1)
     loaded.load()
-    loaded._boosters["empathy"] = loaded._boosters["empathy"][:100]
+    loaded.serving._boosters["empathy"] = loaded.serving._boosters["empathy"][:100]
     with pytest.raises(EngineFault, match="empathy"):
         loaded.warm()
 
@@ -117,7 +117,7 @@ def test_an_answer_that_is_no_number_is_a_fault(monkeypatch):
 
     loaded = BoostingEngine(skills_dir(), threads=1)
     loaded.load()
-    loaded._boosters["empathy"] = Broken()
+    loaded.serving._boosters["empathy"] = Broken()
     with pytest.raises(EngineFault, match="not a number"):
         loaded.run(loaded.prepare([FeatureSet((None,) * 25)], {}))
 

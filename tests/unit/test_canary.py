@@ -13,6 +13,7 @@ import xgboost
 from trained_skills import report, skills_dir
 
 from deployments.engines.boosting import BoostingEngine
+from deployments.errors import ModelNotReady
 from deployments.skills.features import SCHEMA_HASH, SKILLS
 from model_store import canary, skills
 from model_store.errors import ConversionFailed, TamperedModel
@@ -137,6 +138,8 @@ def test_missing_answers_are_refused(lines, monkeypatch):
 def test_an_answer_that_is_no_number_is_refused(monkeypatch):
     bundle = open_it(skills_dir())
     margins = {skill: [*one.canary.margins] for skill, one in bundle.record.skills.items()}
+    for skill, one in bundle.record.skills.items():
+        margins |= {f"{skill}.lower": [*one.lower.margins], f"{skill}.upper": [*one.upper.margins]}
     nothing = [float("nan")] * len(margins["resilience"])
     line = json.dumps({skill: [found, found] for skill, found in margins.items()} | {"resilience": [nothing] * 2})
     monkeypatch.setattr(canary.child, "run", lambda module, arguments, progress, seconds: progress(line))
@@ -150,7 +153,8 @@ def test_other_leaves_under_fitting_hashes_are_refused_before_the_engine_loads_t
     loaded = BoostingEngine(copy[0], threads=1)
     with pytest.raises(TamperedSkills, match=r"self_regulation\.ubj: a canary prediction moved by 0\.1"):
         loaded.load()
-    assert not loaded._boosters
+    with pytest.raises(ModelNotReady):
+        _ = loaded.serving
 
 
 @pytest.mark.parametrize("change", ["no rows", "short rows", "fewer margins", "narrow rows"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.settings import DeploymentSettings
+from deployments.settings import DeploymentSettings, ReasoningSettings, SecretSettings
 from model_store.settings import StoreSettings
 from serve_app.settings import ClientSettings, Settings
 
@@ -52,10 +52,12 @@ def test_muster_commands_exist(words):
 def test_every_setting_is_documented_and_every_documented_setting_exists():
     text = (ROOT / "docs/operations.md").read_text()
     known = {
-        f"MUSTER_{name.upper()}"
-        for settings in (Settings, ClientSettings, DeploymentSettings, StoreSettings)
-        for name in settings.model_fields
-    }
+        field.validation_alias or f"{settings.model_config['env_prefix']}{name.upper()}"
+        for settings in (
+            Settings, ClientSettings, DeploymentSettings, StoreSettings, ReasoningSettings, SecretSettings,
+        )
+        for name, field in settings.model_fields.items()
+    }  # fmt: skip
     documented = set(re.findall(r"`(MUSTER_[A-Z_]+)`", text))
     assert known <= documented
     assert documented <= known

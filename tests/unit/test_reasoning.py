@@ -30,6 +30,7 @@ CONTRACT = {
 }
 EVIDENCE = {"source", "evidence_type", "feature", "content", "score", "confidence", "relevance", "weight"}
 REASONING = {"text", "strengths", "growth_suggestions", "source", "model", "tokens", "cost_usd"}
+ADDED = {"reason", "cached", "estimated"}
 NEVER = re.compile(
     r"\b(deficit|disorder|diagnos\w*|symptom\w*|patholog\w*|patient|therap\w*|clinical|impair\w*|abnormal\w*|"
     r"weak\w*|poor\w*|fail\w*|lack\w*|bad\w*|low|inadequate|unable|cannot|at risk|struggl\w*|below)\b",
@@ -52,7 +53,8 @@ def test_every_student_gets_text_strengths_and_suggestions(assessed):
         for assessment in skills.values():
             reasoning, fused = assessment.reasoning, assessment.fused
             observed = [item for item in fused.evidence if item.source != "ml_inference"]
-            assert len(reasoning.strengths) == min(2, len(observed))
+            # What was hardly seen is no strength.
+            assert len(reasoning.strengths) == min(2, sum(item.score >= 0.1 for item in observed))
             assert len(reasoning.growth_suggestions) == 2
             assert len(set(reasoning.growth_suggestions)) == 2
             assert f"{fused.score:.2f}" in reasoning.text
@@ -67,6 +69,7 @@ def test_it_never_speaks_of_deficits_or_in_clinical_words(assessed):
     everything += " ".join(
         f"{phrase.doing} {phrase.next_step}" for words in WORDS.values() for phrase in words.features.values()
     )
+    everything += " ".join(text for words in WORDS.values() for text in (*words.general, *words.stretch))
     assert NEVER.findall(everything) == []
 
 
@@ -84,6 +87,18 @@ def test_nothing_observed_names_no_strength():
     assert reasoning.strengths == ()
     assert len(reasoning.growth_suggestions) == 2
     assert "first impression" in reasoning.text
+
+
+def test_one_who_shows_a_skill_already_is_given_something_harder():
+    row = FeatureSet(tuple(min(feature.high, 3600) for feature in FEATURES))
+    prediction = Prediction("self_regulation", 0.95, 0.95, 0.0, (0.0,) * 26, 0.05, 0.9, "v", synthetic=True)
+    reasoning = explain(fuse(row, {"self_regulation": prediction})["self_regulation"])
+    assert reasoning.growth_suggestions == WORDS["self_regulation"].stretch
+
+
+def test_without_the_model_the_words_say_so():
+    row = FeatureSet(tuple((feature.low + min(feature.high, 2)) / 2 for feature in FEATURES))
+    assert "The skill model took no part" in explain(fuse(row, {"empathy": None})["empathy"]).text
 
 
 def test_a_strength_is_put_as_strongly_as_it_was_observed():
@@ -112,14 +127,14 @@ def test_the_skill_object_has_the_contract_s_fields(assessed):
         body = to_json(assessed[0][skill])
         assert set(body) >= CONTRACT
         assert set(body) - CONTRACT == {
-            "source_agreement", "sources_missing", "missing_reasons", "warnings", "weights",
+            "source_agreement", "sources_missing", "missing_reasons", "warnings", "weights", "model_estimate",
         }  # fmt: skip
         assert body["skill_type"] == skill
         assert body["synthetic_model"] is True
         assert set(body["confidence_parts"]) == {"calibrated_spread", "extremity", "completeness"}
         assert set(body["interval"]) == {"lower", "upper", "level"}
         assert all(set(item) == EVIDENCE for item in body["evidence"])
-        assert set(body["reasoning"]) == REASONING
+        assert set(body["reasoning"]) == REASONING | ADDED
         assert (body["reasoning"]["source"], body["reasoning"]["model"]) == ("template", None)
         assert (body["reasoning"]["tokens"], body["reasoning"]["cost_usd"]) == (0, 0.0)
         assert tuple(body["feature_importance"]) == vector_names(skill)

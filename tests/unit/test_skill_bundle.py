@@ -15,7 +15,7 @@ from trained_skills import skills_dir
 
 from deployments.engines.boosting import BoostingEngine
 from deployments.skills.features import SCHEMA_HASH
-from model_store.boosted_trees import UnsafeModel, inspect_model
+from model_store.boosted_trees import BOUND, UnsafeModel, inspect_model
 from model_store.errors import ModelNotPulled, TamperedModel
 from model_store.skill_records import NoSkillModels, TamperedSkills
 from model_store.skills import open_champion, publish, set_champion
@@ -63,7 +63,7 @@ def test_no_models_says_what_to_run(tmp_path):
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), NoSkillModels)
 
 
-@pytest.mark.parametrize("name", ["empathy.ubj", "resilience.ubj", "MODEL_CARD.md", "bundle.json"])
+@pytest.mark.parametrize("name", ["empathy.ubj", "resilience.upper.ubj", "MODEL_CARD.md", "bundle.json"])
 def test_one_changed_byte_is_refused_with_the_file_s_name(copy, name):
     content = bytearray((copy[1] / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -162,6 +162,8 @@ def test_a_new_bundle_replaces_the_champion(copy):
     record = bundle.record.model_copy(update={"version": "next"})
     files = {name: (copy[1] / name).read_bytes() for name in record.files}
     publish(copy[0], record, files)
+    assert open_it(copy[0]).version == bundle.version
+    set_champion(copy[0], "next")
     assert open_it(copy[0]).version == "next"
     set_champion(copy[0], bundle.version)
     assert open_it(copy[0]).version == bundle.version
@@ -186,8 +188,19 @@ def test_a_tampered_structure_is_refused(small_model, name):
 
 
 def test_the_trained_models_pass(copy):
-    for content in open_it(copy[0]).models.values():
+    bundle = open_it(copy[0])
+    for content in bundle.models.values():
         inspect_model(content, num_feature=26)
+    for content in (model for bounds in bundle.bounds.values() for model in bounds):
+        inspect_model(content, num_feature=26, objective=BOUND)
+
+
+def test_a_bound_model_is_no_estimate_and_the_other_way_round(copy):
+    bundle = open_it(copy[0])
+    with pytest.raises(UnsafeModel, match="objective"):
+        inspect_model(bundle.bounds["empathy"][0], num_feature=26)
+    with pytest.raises(UnsafeModel, match="objective"):
+        inspect_model(bundle.models["empathy"], num_feature=26, objective=BOUND)
 
 
 def test_a_tree_deeper_than_allowed_is_refused(small_model):

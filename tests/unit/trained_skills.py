@@ -13,6 +13,7 @@ from deployments.engines.boosting import BoostingEngine
 from deployments.skills.features import FeatureSet
 from deployments.skills.synthetic import SyntheticData, generate
 from deployments.skills.train import TrainingReport, train_skills
+from model_store.skills import set_champion
 
 PROGRESS: list[str] = []
 
@@ -21,7 +22,9 @@ PROGRESS: list[str] = []
 def report() -> TrainingReport:
     folder = Path(tempfile.mkdtemp(prefix="muster-skills-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return train_skills(folder, threads=2, progress=PROGRESS.append)
+    made = train_skills(folder, threads=2, progress=PROGRESS.append)
+    set_champion(folder, made.version)
+    return made
 
 
 def skills_dir() -> Path:
