@@ -15,12 +15,14 @@ from typing import Literal
 
 from deployments.chat.crisis_rules import (
     ATTRIBUTED,
+    CHARACTERS,
     DENIED,
     FOREIGN,
     IDIOMS,
     MENTIONS,
     PAST_AND_WELL,
     RULES,
+    STRONGER,
     SUBJECTS,
     THEIR_WORDS,
     Rule,
@@ -111,7 +113,7 @@ def _file(
     if rule.firm:
         # The rule's own words say that it is the writer, now.
         own.add(rule.indicator)
-    elif DENIED.search(before[-48:]) or PAST_AND_WELL.search(text):
+    elif _denied(before, clause[match.end() :]) or _is_over(match.group(), text):
         denied.add(rule.indicator)
     elif _of_another(before, match.group()):
         others.add(rule.indicator)
@@ -121,20 +123,43 @@ def _file(
 
 def _of_another(before: str, words: str) -> bool:
     """Whether the last one spoken of before the words is somebody else, unless the words themselves say whose they are."""
-    if re.search(r"\bmy ?self\b|\bmy\b|\bme\b", words):
+    if re.search(r"^i\b|\bmy ?self\b|\bmy\b|\bme\b", words):
         return False
     if re.search(r"\b(?:him|her|them) ?sel(?:f|ves)\b|\bhis\b|\bher\b|\btheir\b", words):
         return True
+    return _last_subject(before) == "another"
+
+
+def _last_subject(before: str) -> Literal["writer", "another", "nobody"]:
     spoken_of = [found.group() for found in SUBJECTS.finditer(before)]
-    return bool(spoken_of) and spoken_of[-1] not in ("i", "we")
+    if not spoken_of:
+        return "nobody"
+    return "writer" if spoken_of[-1] in ("i", "we") else "another"
+
+
+def _denied(before: str, after: str) -> bool:
+    """``I do not want to die``, but not ``I never wanted to die this badly``."""
+    return bool(DENIED.search(before[-48:])) and not STRONGER.match(after)
+
+
+def _is_over(words: str, text: str) -> bool:
+    """Whether the words lie between ``I used to`` and ``better now``."""
+    past = PAST_AND_WELL.search(text)
+    return past is not None and words in past.group()
 
 
 def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
     """Words of a song, a book, an article or a character; not of the writer or of anybody here."""
-    if ATTRIBUTED.search(before):
+    quoted = before.count('"') % 2 == 1 and '"' in clause[match.end() :]
+    head = before[: before.rindex('"')] if quoted else before
+    if quoted and THEIR_WORDS.search(clause) and _last_subject(head) != "writer":
         return True
-    quoted = '"' in before and '"' in clause[match.end() :]
-    return quoted and bool(THEIR_WORDS.search(clause))
+    work = ATTRIBUTED.search(head)
+    if work is None:
+        return False
+    # What a song does to the writer, or what the writer wants after a lost game, is the writer's own.
+    of_another = _last_subject(head) == "another" or (CHARACTERS.search(head) and _last_subject(head) == "nobody")
+    return quoted or bool(of_another and not re.search(r"\b(?:me|my)\b", head[work.end() :]))
 
 
 def _outcome(own: set[Indicator], others: set[Indicator], denied: set[Indicator]) -> Crisis:

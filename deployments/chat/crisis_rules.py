@@ -184,7 +184,7 @@ IDIOMS: tuple[re.Pattern[str], ...] = tuple(
         r"\b(?:kill|kills|killing|killed|kil) (?:time|it|the (?:lights?|engine|mood|vibe|game|process|server|bugs?|weeds?|mosquito\w*|buzz|app|job)|two birds|an hour|some time|for (?:a|some)|a (?:few|man|mockingbird|process|task|server|thread|bug|spider|fly))\b",
         r"\b(?:this|that|my|these|those|the) (?:\w+ )?(?:\w+ )?(?:is|are|was|were)(?: \w+)? killing me\b|\b(?:back|feet|head|legs?|shoes|job|homework|commute|boss|suspense|heat|heads?aches?|stomach|knees?|exams?|traffic|diet|humidity|wait) (?:is|are|was|were)? ?kill(?:s|ing) me\b",
         r"\bkill(?:ing|ed)? myself (?:laughing|with laughter|at the gym|over (?:homework|this (?:essay|report|homework)))|\b(?:mom|mum|mother|dad|father|parents?|wife|husband|boss|teacher|coach|she|he|they|you|girlfriend|boyfriend|sister|brother) (?:is |are )?(?:will|would|going to|gonna|might|could|wil) (?:literally )?kil{1,2} (?:me|him|her|you|us)\b",
-        r"\bdie(?:s|d)? (?:in|on|at) (?:the|that|this|level|every|a) (?:game|boss|level|round|video ?game|raid|match|dungeon|lobby|mission)\b|\b(?:respawn|boss fight|minecraft|fortnite|elden ring|dark souls|zelda|speedrun|npc|controller)\b.{0,60}",
+        r"\bdie(?:s|d)? (?:in|on|at) (?:the|that|this|level|every|a) (?:game|boss|level|round|video ?game|raid|match|dungeon|lobby|mission)\b",
         r"\b(?:battery|phone|laptop|car|plants?|plant|flowers?|fish|goldfish|engine|wifi|server|computer|cactus|basil|garden|lawn|tree|fern|orchid|tomatoes|conversation|chat|party|joke|trend|hamster)s? (?:is|are|was|keeps?|will|wants? to|kep|just|has|have|going to|about to|might)?(?: \w+){0,2} ?(?:die|dies|died|dying|dead)\b",
         r"\b(?:die|dye|dying|dyeing) (?:my|your|her|his|the|some|it|this) (?:hair|shirt|shirts|jeans|clothes|eggs?|fabric|yarn|beard|roots|eyebrows|dres|curtains)\b",
         r"\b(?:cut|cutting) (?:my|his|her|their) (?:arm|leg|finger|hand|thumb|wrist|knee)s? (?:on|while|when|shaving|cooking|gardening|with the (?:bread|kitchen)|open on|by accident)",
@@ -209,6 +209,8 @@ DENIED = _rx(
     r"point|reason|way|know|even know))(?: (?!i\b|but\b|and\b|because\b|so\b)[\w']+){0,4} ?$"
     r"|\b(?:not|never) (?:said|say|saying|meant|mean|claimed?|told \w+|tell \w+)(?: that)? i ?$"
 )
+STRONGER = _rx(r"[^,]{0,16}\b(?:this (?:badly|much|bad)|so (?:badly|much|bad)|as (?:much|badly)|more than)\b")
+"""Behind a denial: it was none."""
 OTHERS = _rx(
     r"\b(?:(?:my|a|his|her|our|their|the|this|some|one of my) (?:\w+ )?(?:friend|bestie|brother|sister|mother|mom|mum|father|dad|son|daughter|"
     r"child|kid|cousin|aunt|uncle|partner|girlfriend|boyfriend|wife|husband|ex|roommate|flatmate|neighbou?r|colleague|"
@@ -221,6 +223,7 @@ ATTRIBUTED = _rx(
     r"headline|documentary|podcast|news|game|romeo|juliet|hamlet|essay|chapter|author|singer|actor|history|script|band|album|"
     r"thesis|report on|lecture|class on)\b"
 )
+CHARACTERS = _rx(r"\b(?:character|protagonist|hero|heroine|narrator|villain|romeo|juliet|hamlet|author|singer)\b")
 THEIR_WORDS = _rx(
     r"\b(?:says?|said|sings?|sang|line|titled?|called|quote|reads?|wrote|word|phrase|meme|joke|title|named|translate|"
     r"translation|spell|mean|means)\b"
