@@ -71,14 +71,14 @@ _IDEATION = (
     r"\bsuicidal (?:thought|idea|ideation|feling|urge|tendenc|impulse)",
     rf"\b(?:hang(?:s|ing)?|shoot(?:s|ing)?|drown(?:s|ing)?|strangl(?:e|ing)|poison(?:s|ing)?|suffocat(?:e|ing)|unaliv(?:e|ed|ing)|murder(?:ing)?) {_SELF}",
     rf"\b(?:hanging|shooting|drowning) {_SELF}",
-    rf"\b{_WANT}{_SO} (?:over ?dose|jump (?:off|in front|from)|slit my|hang|step (?:in front of|into traffic)|drive (?:off|into|my car into)|crash my car|blow my brains)",
+    rf"\b{_WANT}{_SO} (?:over ?dose|jump (?:off|in ?front|from)|slit my|hang|step (?:in front of|into traffic)|drive (?:off|into|my car into)|crash my car|blow my brains)",
     r"\btak(?:e|ing) (?:my|his|her|their) (?:own )?li(?:fe|ves)\b",
     r"\b(?:take|takes|taking|took|taken|swallowed|ate) (?:all|too many|the whole bottle|a whole bottle|a bottle|a bunch|every one|a lot|all of|a handful|the entire bottle) (?:of )?(?:my |the |these |those |his |her )?(?:pils?|medic|med|tablet|painkiller|sleping|ibuprofen|tylenol|paracetamol|xanax)",
     r"\b(?:swallow|down)(?:ed|ing)? (?:all |a bottle of |a whole bottle of |every )(?:of )?(?:my |the |these )?(?:pils?|medic|tablet|sleping)",
     r"\bover ?dos(?:e|ed|ing) (?:on (?:my|the|his|her|pils|purpose|sleping|paracetamol|tylenol)|tonight|again|myself)",
     r"\b(?:slit|cut|slash|open)(?:ting|ing)? (?:my|his|her|their) (?:wrist|vein|throat)",
     r"\bjump(?:ing)? (?:off|from) (?:the|a|that|this) (?:bridge|rof|building|balcony|clif|ledge)",
-    r"\b(?:jump|step|walk|throw (?:my|him|her)self) (?:in front of|under) (?:a|the) (?:train|bus|car|truck|traffic)",
+    r"\b(?:jump|step|walk|throw (?:my|him|her)self) (?:in ?front of|under) (?:a|the) (?:train|bus|car|truck|traffic)",
     r"\b(?:take|taking|took) (?:them|it|those) all at once\b|\b(?:stockpil|hoard|saving up|saved up|collecting)\w* (?:my |the |enough |up )*(?:pils?|med|tablet|sleping|insulin)",
     r"\b(?:imagin|pictur|visuali[sz]|daydream|thinking? (?:of|about)|thought (?:of|about)|fantasi[sz])\w* (?:about |of |what it would be like to (?:be )?)*(?:my (?:own )?(?:death|funeral)|dying|die|dead|being dead|not being (?:here|alive)|hanging|jumping (?:of|from|in front)|(?:driving|crashing|steering|swerving) (?:my car |the car |of |into ){1,2}|ending (?:it|my|everything))",
     r"\b(?:drive|driving|crash|swerve|steer)(?:ing)? (?:my |the )?(?:car|bike)? ?(?:into|of) (?:a|the) (?:tree|wall|bridge|river|clif|oncoming|truck)",
@@ -87,6 +87,10 @@ _IDEATION = (
     r"\bself delet(?:e|ion)|\bsewer ?slide\b|\bkys\b|\bctb\b",
 )
 _IDEATION_FIRM = (
+    r"\b(?:do|can|could|will) not (?:se|imagine|picture) (?:myself|me) (?:being )?(?:alive|here|around|living)\b|\b(?:wish|hope)\w* (?:that )?i (?:was|were|am|had) (?:never|not) (?:alive|here|born|around|woken|awake)|\b(?:wish|hope)\w* i (?:had not|have not|had never) woken",
+    r"\b(?:what happens|will i die|would i die|can i die|do i die|enough to die|would it kill me)\b.{0,30}\b(?:take|swallow|drink|pils?|tablets?|bleach|inject)|\bif i (?:take|took|swallow|swallowed|drink|drank) (?:\d+|al|ten|twenty|thirty|forty|fifty|sixty|a hundred|a bottle of|so many|to many|a lot of)\b.{0,20}\b(?:pils?|tablets?|med\w*|painkil\w*)",
+    r"\bi (?:wil|will|do|am) not (?:going to )?(?:se|live to se|wake up|be here) (?:tomorrow|the morning|next (?:wek|month|year)|christmas|my next birthday)\b|\bbetter off (?:gone|not here|not alive)\b",
+    r"\bdead inside and\b|\bwant (?:it|this|that) to be real and (?:die|dead)",
     r"\b(?:no|without(?: any| a)?|not (?:have )?(?:the|any|a)|lost (?:the|my|al)|little) (?:wish|will|desire|strength|energy|urge|motivation|want|reason) (?:left )?(?:to|for) (?:live|living|go on living|be alive|stay alive|exist|carry on living)\b",
     r"\b(?:not|no way i can|can ?not|impossible to|unable to) (?:kep|keep|go on|continue|carry on|bear) (?:on )?living\b|\b(?:can|could) not live (?:like this|with this|this way|with myself)",
     r"\b(?:wish|hoped|hope|hoping) i (?:had not|would not have|have not|had never|never) (?:woken|waken|awoken|woke|ben born|survived)|\bi wish (?:somebody|someone|something|anyone) would (?:just )?(?:kill|shoot|end|murder|run over|hit) me",
@@ -133,6 +137,8 @@ _IDEATION_FIRM = (
     r"\bgoodbye cruel world\b|\bby the time you read this\b",
 )
 _HARM = (
+    r"\b(?:cut|cutting|burning|hurting myself|bleding|the blade|my blade|the razor)\b.{0,12}\b(?:is|are) the only (?:thing|way|relief)",
+    r"\b(?:cut|cuts|burn|burnt|burned|hurt|scratched|bruised|bit) (?:myself|my (?:own )?(?:arm|leg|thigh|skin|wrist|hand|stomach)s?) (?:again )?on purpose\b",
     r"\bi (?:am|was|have been|started|keep|went back to|am back to) (?:cutting|burning)(?: again| (?:a lot|more|every|to (?:cope|fel))|$)",
     r"\b(?:scratch|claw|pick|bite|biting|scrap|carv|slic|burn|cut|stab)\w*(?: \w+){0,2} (?:my|his|her|their) (?:own )?(?:arm|leg|thigh|skin|wrist|hand|body|face|stomach)s?(?: \w+){0,2} (?:until|til|bled|to (?:fel|feel|punish|cope|calm))",
     r"\b(?:hit|hits|hitting|bang|bangs|banging|smash|slam)\w* my (?:own )?head (?:against|on|into)\b|\b(?:cuts|cut|cutting|burns|burning|slices|carves) (?:his|her|their) (?:own )?(?:arm|leg|thigh|skin|wrist)s?\b",

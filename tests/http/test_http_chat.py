@@ -206,9 +206,20 @@ async def test_despair_with_strong_sadness_and_a_falling_mood_becomes_a_crisis(o
         body = await ask(client, "I feel hopeless")
         assert body["crisis"]["level"] == 0.7
         assert body["conversation_mode"] == "supportive_listening"
-    from deployments.chat.crisis import SWITCH, check
 
-    assert check("I feel hopeless").level(strong_sadness=True, falling=True) > SWITCH
+
+async def test_a_falling_mood_is_read_from_the_stored_turns(open_client, talking, redis_server):
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        client.services.catalogue.plan({"emotion": "moods", "sentiment": "feels"})
+        for scores in ([0.0, 0.1, 0.1, 0.8], [0.0, 0.4, 0.4, 0.2]):
+            talking.head_scores = scores
+            await ask(client, "how I am", session_id="falling")
+        talking.head_scores, talking.moods = [0.0, 0.9, 0.1, 0.0], {"sadness": 0.9, "joy": 0.05, "neutral": 0.05}
+        body = await ask(client, "I feel hopeless", session_id="falling")
+    assert body["crisis"]["level"] == 0.9
+    assert (body["conversation_mode"], body["processing_metadata"]["reason"]) == ("crisis_support", "crisis")
+    assert body["processing_metadata"]["mode_adapted"]
+    assert body["help_resources"]
 
 
 # -- what models write ----------------------------------------------------------------------------------------------------

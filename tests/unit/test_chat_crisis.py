@@ -97,7 +97,7 @@ def test_long_repetitive_messages_are_read_in_bounded_work(piece):
 
 
 if __name__ == "__main__":
-    for part in ("tuned", "first_run", "second_run", "third_run", "fourth_run", None):
+    for part in ("tuned", "first_run", "second_run", "third_run", "fourth_run", "fifth_run", None):
         print(part, figures(part))
     for part, label, text in PHRASES:
         found = check(text)
