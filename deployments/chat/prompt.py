@@ -28,6 +28,9 @@ _MODES: Mapping[Mode, str] = {
     "emotional_processing": "Help the user to name and accept the feeling.",
 }
 
+INSTRUCTIONS = (SYSTEM, *_MODES.values())
+"""Every sentence of ours that a model is told."""
+
 
 def turns_for(
     message: str, before: Sequence[Turn], mode: Mode, style: Style, reading: Reading, about: str, budget: int

@@ -8,7 +8,7 @@ import re
 from functools import cache
 
 from deployments.chat.plain_words import plain_words, squeeze
-from deployments.chat.prompt import SYSTEM
+from deployments.chat.prompt import INSTRUCTIONS
 
 LONGEST = 4_000
 ECHO_WORDS = 6
@@ -122,5 +122,5 @@ def _echoes(text: str) -> bool:
 @cache
 def _runs() -> frozenset[tuple[str, ...]]:
     """Six words in a row of our instructions."""
-    words = re.findall(r"[a-z]+", squeeze(SYSTEM.lower()))
-    return frozenset(tuple(words[i : i + ECHO_WORDS]) for i in range(len(words) - ECHO_WORDS + 1))
+    told = [re.findall(r"[a-z]+", squeeze(text.lower())) for text in INSTRUCTIONS]
+    return frozenset(tuple(words[i : i + ECHO_WORDS]) for words in told for i in range(len(words) - ECHO_WORDS + 1))

@@ -6,6 +6,7 @@ prepared before the first text is asked for. What comes back is as the model wro
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from deployments.reasoning.ledger import Caps, Ledger, MemoryLedger, RedisLedger
 from deployments.reasoning.prices import NANO, Price, Prices, free, load_prices
 from deployments.reasoning.prompt import Message
 from deployments.reasoning.provider import AttemptFailed, Completion, OpenAIProvider
-from deployments.reasoning.tokens import TokenCounter, load_counter, safe_limit
+from deployments.reasoning.tokens import CHARACTERS_PER_TOKEN, TokenCounter, load_counter, safe_limit
 from deployments.redis_link import RedisLink
 from deployments.secret_chain import Secrets, secrets_of
 from deployments.settings import OPENAI, ReasoningSettings, SecretSettings, is_local
@@ -157,7 +158,9 @@ class PlainTextModel:
             self.breaker.leave()
             raise
         self.breaker.succeed()
-        read, written = completion.prompt_tokens or prompt, completion.completion_tokens
+        read, written = completion.prompt_tokens, completion.completion_tokens
+        if not completion.billed:
+            read, written = prompt, math.ceil(len(completion.text) / CHARACTERS_PER_TOKEN)
         cost = price.nano_usd(read, completion.cached_tokens, written) if price else 0
         await ledger.settle(permit, cost)
         self._tell(what, WordsAsked(self.name, what, "ok", read, completion.cached_tokens, written, cost / NANO))

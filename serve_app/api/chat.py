@@ -20,7 +20,7 @@ from deployments.chat.conversation import (
 )
 from deployments.chat.reply_check import Withheld
 from deployments.chat.template import DISCLAIMER
-from deployments.errors import Cancelled
+from deployments.errors import Cancelled, InvalidInput
 from deployments.generation import Turn
 from model_store.errors import MusterError
 from serve_app.api.bodies import read
@@ -118,6 +118,7 @@ class ChatRoutes:
 
     async def history(self, request: Request, user_id: User = ANYONE, conversation_id: Conversation = None) -> Response:
         """The last ten turns of a conversation, or, without its id, the user's conversations."""
+        _check_whose(user_id, conversation_id)
         context = exchange_of(request).context(1)
         turns, conversations = [], []
         if conversation_id is None:
@@ -132,6 +133,7 @@ class ChatRoutes:
 
     async def erase(self, request: Request, user_id: User = ANYONE, conversation_id: Conversation = None) -> Response:
         """Erase one conversation, or all of the user's. Erasing twice is no error."""
+        _check_whose(user_id, conversation_id)
         erased = await self._companion.history.erase(exchange_of(request).context(1), user_id, conversation_id)
         return Response(orjson.dumps({"user_id": user_id, "erased": erased}), media_type="application/json")
 
@@ -194,6 +196,12 @@ class ChatRoutes:
             "disclaimer": DISCLAIMER,
             "timestamp": datetime.now(UTC),
         }
+
+
+def _check_whose(user_id: str, conversation_id: str | None) -> None:
+    """Conversations without a user are known by their own ids alone: nobody lists or erases those of all others."""
+    if user_id == ANYONE and conversation_id is None:
+        raise InvalidInput("Name the conversation, or the user whose conversations are meant.", "conversation_id")
 
 
 def _given(history: list[PastTurn] | None) -> list[Turn] | None:

@@ -166,7 +166,7 @@ def _case(asked: ReportRequest) -> Case:
             for each in asked.medications
         ],
         moment_of(since) if since else None,
-        moment_of(to) if to else max(now, *(each.at for each in measurements), now),
+        moment_of(to) if to else max([now, *(each.at for each in measurements)]),
         options.include_vitals,
         options.include_medications,
         options.include_risk_assessment,

@@ -404,6 +404,12 @@ async def test_nothing_is_held_when_the_client_leaves(talking, redis_server):
     assert held["turns"] == []
 
 
+async def test_nobody_lists_or_erases_the_conversations_of_the_nameless(stored):
+    for method in ("GET", "DELETE"):
+        answer = await stored.request(method, HISTORY)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "conversation_id")
+
+
 async def test_another_tenants_conversations_do_not_exist(open_client, fleet, redis_server, tmp_path):
     from serve_app.auth import append_key, create_key
 
