@@ -45,7 +45,7 @@ _CONTRACTIONS = {
 }  # fmt: skip
 _DISTINCT = ("suicide", "suicidal", "suicidally", "myself", "worthless", "hopeless", "overdose", "overdosed", "unalive")
 """Words that a spelling one letter off is taken for."""
-_NOT_MEANT = frozenset({"hopelessly", "mysef's", "yourself", "itself", "himself", "herself", "thyself"})
+_NOT_MEANT = frozenset({"hopelessly", "yourself", "itself", "himself", "herself", "thyself"})
 
 
 def squeeze(text: str) -> str:

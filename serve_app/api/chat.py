@@ -171,6 +171,7 @@ class ChatRoutes:
                 "emotion": known.reading.emotion,
                 "emotions": known.reading.emotions,
                 "polarity": known.reading.polarity,
+                "models": known.readers,
             },
             "crisis_indicators": known.crisis.indicators,
             "crisis": {"outcome": known.crisis.outcome, "level": known.level},

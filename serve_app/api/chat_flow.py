@@ -34,20 +34,21 @@ from deployments.errors import Cancelled
 from deployments.generation import Delta, GenerationRequest, Turn
 from deployments.reasoning.plain_text import NoText
 from model_store.errors import MusterError, UnknownModel
+from serve_app.api.chat_reading import MessageReader, Readers
 from serve_app.api.errors import describe_defect
 from serve_app.api.exchange import exchange_of
 from serve_app.api.generations import Generations
-from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task
+from serve_app.api.labelling import wrong_task
 from serve_app.api.names import Model, application_of
-from serve_app.api.parts import Parts, detached
+from serve_app.api.parts import Parts
 from serve_app.api.roles import by_role, state_of
 from serve_app.api.services import Services
 
-READING_S = 3.0
-"""For emotion and sentiment, so that a model that hangs leaves time for words."""
-HISTORY_S = 0.5
+HISTORY_S = 1.0
+"""For the history, read or written."""
 REPLY_TOKENS = 220
 _log = logging.getLogger(__name__)
+NOBODY: Readers = {"emotion": None, "sentiment": None}
 Source = Literal["model", "llm", "template"]
 
 
@@ -79,6 +80,7 @@ class Known:
     style: Style
     level: float
     parts: Parts
+    readers: Readers
 
     @property
     def writes_itself(self) -> bool:
@@ -114,7 +116,7 @@ class Companion:
     """Knows, writes and remembers."""
 
     def __init__(self, services: Services) -> None:
-        self._services, self._labelling, self._generations = services, Labelling(services), Generations(services)
+        self._services, self._reader, self._generations = services, MessageReader(services), Generations(services)
         self.history = ChatHistory(services.state, services.settings.chat_ttl_s)
 
     async def know(self, request: Request, asked: Asked) -> Known:
@@ -122,10 +124,13 @@ class Companion:
         context = exchange_of(request).context(1)
         parts = Parts(context)
         crisis = check(_all_words(asked), [turn.content for turn in asked.given or () if turn.role == "user"])
-        held, reading = await asyncio.gather(
-            self._held(context, asked, parts),
-            self._read(request, asked.message, parts, needed=not crisis.stops_generation),
-        )
+        history = self._held(context, asked, parts)
+        if crisis.stops_generation:
+            # Nobody's reading would change the answer.
+            held, (reading, readers) = await history, (Reading(), NOBODY)
+        else:
+            read = self._reader.read(request, asked.message, parts)
+            held, (reading, readers) = await asyncio.gather(history, read)
         if held and not asked.given and not crisis.stops_generation:
             crisis = check(_all_words(asked), [held[-1].user])
         before = tuple(asked.given) if asked.given is not None else tuple(t for each in held for t in each.turns())
@@ -137,7 +142,7 @@ class Companion:
         since = time.time() - held[-1].at if held and asked.given is None else None
         style = asked.style or USUAL_STYLE[mode]
         stage = stage_of(asked.message, turn, mode, since)
-        return Known(asked, crisis, reading, before, turn, stage, mode, style, level, parts)
+        return Known(asked, crisis, reading, before, turn, stage, mode, style, level, parts, readers)
 
     async def words(self, request: Request, known: Known, wrote: Wrote) -> AsyncGenerator[str, None]:
         """The reply, piece by piece. Nothing is yielded that was not inspected. After the first piece an error of the
@@ -171,37 +176,6 @@ class Companion:
     async def _held(self, context: CallContext, asked: Asked, parts: Parts) -> list[Exchange]:
         held = await parts.take("history", lambda: self.history.of(context, asked.user, asked.conversation), HISTORY_S)
         return held or []
-
-    async def _read(self, request: Request, message: str, parts: Parts, *, needed: bool) -> Reading:
-        """Emotion and sentiment, side by side; nobody is asked where nobody's answer would count."""
-        if not needed:
-            return Reading()
-        emotion, sentiment = await asyncio.gather(
-            parts.take("emotion", lambda: self._labels(request, "emotion", message), READING_S),
-            parts.take("sentiment", lambda: self._labels(request, "sentiment", message), READING_S),
-        )
-        emotions = None
-        if emotion is not None:
-            emotions = {
-                label: round(float(score), 4) for label, score in zip(emotion.labels, emotion.scores[0], strict=True)
-            }
-        polarity = None
-        if sentiment is not None and sentiment.polarity is not None:
-            polarity = round(float(sentiment.polarity[0]), 4)
-        return Reading(emotions, polarity)
-
-    async def _labels(self, request: Request, role: str, message: str) -> Labelled:
-        texts = Texts([message], "window", True, "message")
-        apart = detached(request)
-
-        async def ask(model: Model) -> Labelled:
-            if model.task == "classification":
-                return await self._labelling.by_head(apart, model, role, texts)
-            if model.task == "embedding":
-                return await self._labelling.by_likeness(apart, model, role, texts)
-            raise wrong_task(model, "classify", model.task)
-
-        return (await by_role(self._services, exchange_of(request), role, ask)).value
 
     # -- who writes ----------------------------------------------------------------------------------------------------
 

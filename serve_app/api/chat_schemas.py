@@ -84,12 +84,21 @@ class CrisisFinding(BaseModel):
     level: float
 
 
+class Reader(BaseModel):
+    """The model that answered for a role."""
+
+    model: str
+    revision: str
+    fallback: bool
+
+
 class EmotionReading(BaseModel):
-    """What the models read in the message; None where one did not answer."""
+    """What the models read in the message; None where one did not answer. ``models``: by role."""
 
     emotion: str | None
     emotions: dict[str, float] | None
     polarity: float | None
+    models: dict[str, Reader | None]
 
 
 class ChatProcessing(BaseModel):
