@@ -40,7 +40,7 @@ from serve_app.api.chat_schemas import (
 from serve_app.api.chat_stream import ChatStream
 from serve_app.api.errors import describe_defect, responses
 from serve_app.api.exchange import exchange_of
-from serve_app.api.openapi import json_body, json_events
+from serve_app.api.openapi import json_body, own_events
 from serve_app.api.schemas import STUDENT_ID
 from serve_app.api.services import Services
 
@@ -77,7 +77,7 @@ class ChatRoutes:
             summary="A companion's reply as a stream",
             openapi_extra=json_body(ChatSendRequest),
             tags=["chat"],
-            responses={**responses("/api/v1/"), 200: json_events(ChatEvent)},
+            responses={**responses("/api/v1/"), 200: own_events(ChatEvent)},
         )
         history = "/api/v1/chat/history"
         app.add_api_route(

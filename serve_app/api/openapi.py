@@ -48,6 +48,12 @@ def json_events(model: type[BaseModel]) -> dict[str, Any]:
     return {"content": {MEDIA_TYPE: {"schema": schema}}}
 
 
+def own_events(model: type[BaseModel]) -> dict[str, Any]:
+    """An answer of server-sent events that all have this model in ``data``, the last one too."""
+    schema = {"type": "object", "properties": {"data": _json_text(model)}, "required": ["data"]}
+    return {"content": {MEDIA_TYPE: {"schema": schema}}}
+
+
 def _json_text(model: type[BaseModel]) -> dict[str, Any]:
     reference = {"$ref": _REF.format(model=model.__name__)}
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": reference}
