@@ -146,7 +146,7 @@ def _vitals_words(vitals: Sequence[Vital]) -> str:
     unknown = [vital for vital in vitals if vital.trend.direction == "insufficient_data"]
     parts = [
         f"{parameters()[vital.name].label} is {vital.trend.direction} by {abs(vital.trend.slope or 0.0):.3g} "
-        f"{parameters()[vital.name].unit} a day (p = {vital.trend.p_value:.3f})."
+        f"{parameters()[vital.name].unit} a day ({_probability(vital.trend.p_value or 0.0)})."
         for vital in moving
     ]
     if len(moving) < len(vitals):
@@ -154,6 +154,10 @@ def _vitals_words(vitals: Sequence[Vital]) -> str:
     if unknown:
         parts.append(f"For {len(unknown)} there are too few values to tell one.")
     return " ".join(parts)
+
+
+def _probability(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def _medication_words(analysis: Analysis) -> str:
