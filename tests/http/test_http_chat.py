@@ -484,6 +484,14 @@ async def test_a_marked_message_stays_where_it_belongs(
                 refused = await client.post(ENHANCED, json=body)
                 assert refused.status_code == 422
                 assert MARK not in refused.text
+                refused = await client.post(SEND, json={**body, "conversation_id": MARK + " "})
+                assert refused.status_code == 422
+                assert MARK not in refused.text
+            for query in ({"user_id": f"{MARK} x"}, {"user_id": "u", "conversation_id": f"{MARK}:x"}):
+                for method in ("GET", "DELETE"):
+                    refused = await client.request(method, HISTORY, params=query)
+                    assert refused.status_code == 422
+                    assert MARK not in refused.text
             pages = [(await client.get(page)).text for page in ("/metrics", "/health/detailed", "/v1/capabilities")]
     out, err = capfd.readouterr()
     ours = "\n".join(r.getMessage() for r in caplog.records if not r.name.startswith(("httpx", "httpcore", "openai")))

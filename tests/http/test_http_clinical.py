@@ -205,6 +205,9 @@ async def test_a_marked_patient_stays_where_it_belongs(open_client, fleet, redis
                 assert MARK not in refused.text
             unknown = await client.get(f"/api/v1/ai-analysis/{MARK}")
             assert MARK not in unknown.text
+            other = await client.get(f"/api/v1/ai-analysis/{report['report_id']}/export?format={MARK}")
+            assert other.status_code == 422
+            assert MARK not in other.text
             page = await client.get(f"/api/v1/ai-analysis/{report['report_id']}/export")
             assert MARK in page.text
             redis_server.kill()
