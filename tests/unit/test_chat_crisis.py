@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deployments.chat.crisis import check
 
@@ -88,6 +90,12 @@ def test_words_across_the_seam_of_two_messages_count():
     assert check("die", ["I want to"]).outcome == "crisis"
     assert check("die Antwort ist gut", ["What do you want to say"]).outcome != "crisis"
     assert check("thank you", ["I want to die"]).outcome == "none", "what was said before was answered then"
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.text(max_size=200), st.text(max_size=100))
+def test_nothing_before_or_behind_a_sentence_hides_it(before, behind):
+    assert check(f"{before}\n. I want to kill myself. {behind}").outcome == "crisis"
 
 
 @pytest.mark.parametrize("piece", ["i ", "not ", "want to ", "my ", "a.b.", "i'm ", '"', "k i l l ", "!!1", "people "])
