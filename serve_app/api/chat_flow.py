@@ -181,9 +181,6 @@ class Companion:
 
     async def _by_model(self, request: Request, known: Known, wrote: Wrote) -> AsyncGenerator[str, None]:
         """The deployed chat model's words; none when there is none, or when it fails before the first of them."""
-        if not await self._chat_is_deployed():
-            wrote.reason = "not_deployed"
-            return
         exchange = exchange_of(request)
         context = exchange.context(1)
 
@@ -198,6 +195,9 @@ class Companion:
 
         try:
             async with asyncio.timeout(known.parts.deadline - time.monotonic()):
+                if not await self._chat_is_deployed():
+                    wrote.reason = "not_deployed"
+                    return
                 answered = await by_role(self._services, exchange, "chat", begin)
             first, rest = answered.value
             wrote.source, wrote.model, wrote.fallback = "model", answered.model.key, answered.fallback
@@ -269,5 +269,5 @@ async def _gated(first: Delta, rest: AsyncGenerator[Delta, None]) -> AsyncGenera
 
 def _all_words(asked: Asked) -> str:
     """Whatever the client's words can be in."""
-    told = [str(value) for value in (asked.about or {}).values() if isinstance(value, str)]
+    told = [word for pair in (asked.about or {}).items() for word in pair if isinstance(word, str)]
     return "\n".join([asked.message, *told])

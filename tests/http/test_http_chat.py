@@ -186,6 +186,17 @@ async def test_words_in_the_context_are_checked_too(open_client, talking):
     assert body["crisis"]["outcome"] == "crisis"
 
 
+async def test_models_whose_states_nobody_tells_cost_the_generation_only(open_client, talking):
+    async def broken():
+        raise ModelNotReady("controller")
+
+    talking.states = broken
+    async with open_client(build_services(talking)) as client:
+        body = await ask(client)
+    assert set(body["partial"]) == {"emotion", "sentiment", "generation", "history"}
+    assert body["content"]
+
+
 async def test_worry_about_another_and_despair(open_client, talking):
     async with open_client(build_services(talking)) as client:
         other = await ask(client, "My friend wants to kill himself")
