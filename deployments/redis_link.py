@@ -20,7 +20,8 @@ from deployments.errors import StateUnavailable
 
 T = TypeVar("T")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0
-_CONNECTIONS = 32
+CONNECTIONS = 32
+"""Of one process, at most; who finds none free waits inside its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,11 @@ class Breaker:
 class RedisLink:
     """Runs operations on Redis; every failure is ``StateUnavailable``."""
 
-    def __init__(self, url: str, on_error: Callable[[str], None]) -> None:
+    def __init__(self, url: str, on_error: Callable[[str], None], connections: int = CONNECTIONS) -> None:
         self._on_error = on_error
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=_CONNECTIONS,
+            max_connections=connections,
             timeout=RECORDS.timeout_s,
             socket_connect_timeout=RECORDS.timeout_s,
             socket_timeout=None,

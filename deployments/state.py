@@ -10,6 +10,8 @@ Redis is the only store. Every key starts with its tenant; values are JSON, but 
     muster:T:inferences           sorted set of inference records by time, the last 10,000
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts
+    muster:T:chat:<user>:<id>     the last turns of a conversation (``chat/history.py``); muster:T:chats:<user> its index
+    muster:T:report:<id>          a clinical report (``clinical/reports.py``)
     muster:T:cache:<slot>         a kept answer: its key (32 bytes), then arrays and numbers (``cache.Kept.packed``)
     muster:T:journal:...          journals (``journal.store`` has their layout)
     muster:_shared:doc:<name>     one JSON document of the whole deployment (fusion weights)
@@ -32,7 +34,7 @@ from redis.exceptions import WatchError
 
 from deployments.call import CallContext
 from deployments.errors import StateUnavailable
-from deployments.redis_link import CACHE, RECORDS, Policy, RedisLink
+from deployments.redis_link import CACHE, CONNECTIONS, RECORDS, Policy, RedisLink
 
 KEPT_RECORDS = 10_000
 KEPT_IN_MEMORY = 1_000
@@ -44,8 +46,13 @@ Source = Literal["redis", "memory"]
 class State:
     """The stored state. With no URL everything that needs a record raises ``StateUnavailable``."""
 
-    def __init__(self, url: str | None, on_error: Callable[[str], None] = lambda kind: None) -> None:
-        self._link = RedisLink(url, on_error) if url else None
+    def __init__(
+        self,
+        url: str | None,
+        on_error: Callable[[str], None] = lambda kind: None,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        self._link = RedisLink(url, on_error, connections) if url else None
         self._waiting: dict[str, deque[dict[str, Any]]] = {}
         self._salts: dict[str, bytes] = {}
 
@@ -53,6 +60,11 @@ class State:
     def configured(self) -> bool:
         """Whether there is a Redis at all."""
         return self._link is not None
+
+    @property
+    def link(self) -> RedisLink | None:
+        """The connection, for what has scripts of its own."""
+        return self._link
 
     async def ping(self) -> None:
         """Raise ``StateUnavailable`` unless Redis answers."""

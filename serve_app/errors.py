@@ -11,6 +11,7 @@
         │   ├── UnknownStudent
         │   ├── UnknownJournal
         │   ├── UnknownVersion
+        │   ├── UnknownReport
         │   └── UnknownSkill
         ├── RemoteFailed             the remote provider was asked, as the last resort, and failed
         ├── BodyTooLarge             more bytes than the limit
@@ -64,6 +65,13 @@ class UnknownJournal(NotFound):
     """This user has no entries."""
 
     def __init__(self, message: str = "No journal entries are stored for this user.") -> None:
+        super().__init__(message)
+
+
+class UnknownReport(NotFound):
+    """No report of this id is held for this tenant (any more)."""
+
+    def __init__(self, message: str = "There is no such report; reports are kept for a limited time.") -> None:
         super().__init__(message)
 
 

@@ -51,7 +51,7 @@ class Gateway:
         chain = secrets_of(SecretSettings())
         found = chain.get("redis-url", settings.redis_url)
         url = found.get_secret_value() if found else None
-        state, catalogue = State(url, metrics.state_error), Models(load_catalogue().models)
+        state, catalogue = State(url, metrics.state_error, settings.redis_connections), Models(load_catalogue().models)
         fleet = CachedFleet(
             ServeFleet({"skills": _row_hint, "journal": _journal_hint}, _text_hint, metrics.served),
             ResultCache(settings.cache_bytes, settings.cache_ttl_s),

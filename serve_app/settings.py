@@ -74,6 +74,18 @@ class Settings(BaseSettings):
     spacy_model: Path | None = Field(
         None, description="Folder of an English spaCy pipeline. Unset: transcripts take the light path."
     )
+    redis_connections: int = Field(
+        32, ge=1, le=1000, description="Connections to Redis of one gateway process, at most."
+    )
+    help_country: str | None = Field(
+        None, pattern=r"^[A-Za-z]{2}$", description="Country of the chat's help lines where a request names none."
+    )
+    help_lines: Path | None = Field(None, description="File of help lines, before those that come with Muster.")
+    chat_ttl_s: int = Field(3600, ge=60, le=30 * 86_400, description="Life of a chat's history after its last turn.")
+    chat_context_tokens: int = Field(
+        1500, ge=200, le=100_000, description="Tokens of instructions, history and message for a chat's reply."
+    )
+    report_ttl_s: int = Field(86_400, ge=60, le=30 * 86_400, description="Life of a stored clinical report.")
     access_log: Path | None = Field(
         None, description="File of the access log. Unset: logs/access.log of the data folder."
     )

@@ -58,11 +58,11 @@ class AttemptFailed(Exception):
 
 
 class OpenAIProvider:
-    """One client for one replica. ``key``: None where the provider wants none."""
+    """One client for one replica. ``key``: None where the provider wants none. ``form``: of the answers, at first."""
 
-    def __init__(self, settings: ReasoningSettings, key: str | None) -> None:
+    def __init__(self, settings: ReasoningSettings, key: str | None, form: Format = "json_schema") -> None:
         self._settings = settings
-        self._format = 0
+        self._format = FORMATS.index(form)
         self._client = self._connect(key)
 
     @property

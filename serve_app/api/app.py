@@ -16,7 +16,9 @@ from deployments.errors import InvalidInput
 from serve_app.api import openapi
 from serve_app.api.bodies import refuse
 from serve_app.api.capabilities import CapabilityRoutes
+from serve_app.api.chat import ChatRoutes
 from serve_app.api.classify import LabelRoutes
+from serve_app.api.clinical import ClinicalRoutes
 from serve_app.api.completions import Completions
 from serve_app.api.docs_page import docs_page
 from serve_app.api.drift import DriftRoutes
@@ -48,6 +50,8 @@ TAGS = [
     {"name": "skills", "description": "Skill assessments: inference, evidence fusion, reasoning."},
     {"name": "students", "description": "What is stored on a student."},
     {"name": "journal", "description": "Journals: entries, insights, personality, predictions."},
+    {"name": "chat", "description": "The companion chat: replies, streams, history; crisis check first."},
+    {"name": "clinical", "description": "Reports from vitals and medications; decision support, no medical device."},
     {"name": "operations", "description": "Health and metrics."},
 ]
 
@@ -91,6 +95,8 @@ def create_app(services: Services, *, host_echoes_request_id: bool = False) -> F
         Transcripts,
         Telemetry,
         Records,
+        ChatRoutes,
+        ClinicalRoutes,
         DriftRoutes,
         JournalRoutes,
         ModelRoutes,
@@ -144,6 +150,7 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
             await services.shared_metrics.stop()
             if services.remote is not None:
                 await services.remote.close()
+            await services.words.close()
             await services.state.close()
             services.access_log.stop()
 

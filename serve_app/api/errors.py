@@ -51,6 +51,7 @@ TABLE: dict[type[BaseException], Row] = {
     top.UnknownStudent: Row(404, MISSING, "student_not_found"),
     top.UnknownJournal: Row(404, MISSING, "journal_not_found"),
     top.UnknownSkill: Row(404, MISSING, "skill_not_found"),
+    top.UnknownReport: Row(404, MISSING, "report_not_found"),
     top.NotFound: Row(404, MISSING, "not_found"),
     top.BodyTooLarge: Row(413, INVALID, "body_too_large"),
     top.UnsupportedMedia: Row(415, INVALID, "unsupported_media_type"),

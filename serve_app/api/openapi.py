@@ -9,6 +9,8 @@ from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
 from serve_app.api.answers import ErrorBody, PlainError
+from serve_app.api.chat_schemas import CHAT_REQUESTS, ChatEvent
+from serve_app.api.clinical_schemas import CLINICAL_REQUESTS
 from serve_app.api.event_stream import MEDIA_TYPE
 from serve_app.api.generated_answers import CHUNKS
 from serve_app.api.generation_schemas import GENERATION_REQUESTS
@@ -47,6 +49,12 @@ def json_events(model: type[BaseModel]) -> dict[str, Any]:
     return {"content": {MEDIA_TYPE: {"schema": schema}}}
 
 
+def own_events(model: type[BaseModel]) -> dict[str, Any]:
+    """An answer of server-sent events that all have this model in ``data``, the last one too."""
+    schema = {"type": "object", "properties": {"data": _json_text(model)}, "required": ["data"]}
+    return {"content": {MEDIA_TYPE: {"schema": schema}}}
+
+
 def _json_text(model: type[BaseModel]) -> dict[str, Any]:
     reference = {"$ref": _REF.format(model=model.__name__)}
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": reference}
@@ -69,16 +77,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    shown = (
-        *REQUESTS,
-        *OBSERVED,
-        *GENERATION_REQUESTS,
-        *CHUNKS,
-        *JOURNAL_REQUESTS,
-        InferenceRequest,
-        ErrorBody,
-        PlainError,
-    )
+    flows = (*CHAT_REQUESTS, ChatEvent, *CLINICAL_REQUESTS, *JOURNAL_REQUESTS)
+    shown = (*REQUESTS, *OBSERVED, *GENERATION_REQUESTS, *CHUNKS, *flows, InferenceRequest, ErrorBody, PlainError)
     models: list[Any] = [(model, "validation") for model in shown]
     _, extra = models_json_schema(models, ref_template=_REF)
     for name, schema in extra["$defs"].items():

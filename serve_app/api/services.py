@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from deployments.call import Fleet
+from deployments.chat.help_lines import HelpLines, load_help_lines
 from deployments.observations import Observations
+from deployments.reasoning.plain_text import PlainTextModel
 from deployments.served import Served
 from deployments.state import State
 from serve_app.access_log import AccessLog
@@ -24,7 +26,9 @@ from serve_app.weight_keeper import WeightKeeper
 class Services:
     """The application's dependencies. ``gate``: what was measured of a model in fewer bits, by key and the
     backend that serves it; None where nothing was. ``skill_replicas``: what the skill models' replicas report.
-    ``weights_file``: of the fusion weights, which need not exist. ``secret_sources``: where each secret came from."""
+    ``weights_file``: of the fusion weights, which need not exist. ``secret_sources``: where each secret came from.
+    ``language``: None for the one that the environment configures; ``words`` is who writes for the flows. Raises
+    ``UnusableData`` for a file of help lines that is none."""
 
     fleet: Fleet
     catalogue: Models
@@ -38,6 +42,9 @@ class Services:
     skill_replicas: Callable[[], Awaitable[Reports]] = nobody
     weights_file: Path | None = None
     secret_sources: Callable[[], Mapping[str, Any]] = dict
+    language: PlainTextModel | None = None
+    words: PlainTextModel = field(init=False)
+    help_lines: HelpLines = field(init=False)
     weights: WeightKeeper = field(init=False)
     shared_metrics: SharedMetrics = field(init=False)
     observations: Observations = field(init=False)
@@ -45,6 +52,9 @@ class Services:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shared_metrics", SharedMetrics(self.metrics, self.state))
+        words = self.language or PlainTextModel(self.state.link, self.metrics.served)
+        object.__setattr__(self, "words", words)
+        object.__setattr__(self, "help_lines", load_help_lines(self.settings.help_lines, self.settings.help_country))
         object.__setattr__(self, "observations", Observations(self.state, self.settings.event_days))
         object.__setattr__(self, "drift", DriftWatch(Served(self.state), self.keys, self.metrics))
         object.__setattr__(self, "weights", WeightKeeper(self.state, self.weights_file))

@@ -121,10 +121,6 @@ def vector(text: str) -> np.ndarray:
     return values / np.linalg.norm(values)
 
 
-def _embed(text, options):
-    return np.float32([0.4, 0.3, 0.2, 0.1]) if "head" in options else vector(text)
-
-
 def _entail(item, options):
     """The more words of the label are in the text, the likelier."""
     found = np.float32([1 + 8 * (label in item["text"]) for label in item["labels"]])
@@ -190,6 +186,7 @@ class FakeFleet:
         self.cancelled = 0
         self.truncated: tuple = ()
         self.down: dict[str, Exception] = {}
+        self.head_scores = [0.4, 0.3, 0.2, 0.1]
         self.moods = {"joy": 0.7, "anger": 0.2, "neutral": 0.1}
         self.known = {name: ModelState("ready", None, 1) for name in ("minilm", "skills", "journal")}
         self.deltas: list[Delta] | None = None
@@ -212,7 +209,7 @@ class FakeFleet:
             raise self.down[application]
         make = {
             "skills": self._skills,
-            "minilm": _embed,
+            "minilm": self._embed,
             "moods": self._mood,
             "entails": _entail,
             "journal": lambda question, options: analyse(question),
@@ -246,6 +243,9 @@ class FakeFleet:
 
     async def about(self, application):
         return self.told.get(application, {})
+
+    def _embed(self, text, options):
+        return np.float32(self.head_scores) if "head" in options else vector(text)
 
     def _mood(self, text, options):
         return np.float32(list(self.moods.values()))
@@ -305,7 +305,7 @@ class RedisProcess:
 
 
 def build_services(
-    fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, **settings
+    fleet=None, redis_url=None, keys=None, replica="gateway", log=None, planned=None, language=None, **settings
 ) -> Services:
     """Services around a fake fleet. ``remote_models`` may be asked of a fake provider at ``remote_url``."""
     metrics = GatewayMetrics(replica)
@@ -316,12 +316,13 @@ def build_services(
     return Services(
         fleet=fleet or FakeFleet(),
         catalogue=catalogue,
-        state=State(redis_url, metrics.state_error),
+        state=State(redis_url, metrics.state_error, known.redis_connections),
         settings=known,
         keys=KeyRing(keys),
         metrics=metrics,
         access_log=AccessLog(log or Path(os.devnull)),
         remote=remote_fallback(known, catalogue, metrics.remote_call),
+        language=language,
     )
 
 

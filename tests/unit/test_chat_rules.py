@@ -1,0 +1,138 @@
+"""What a chat's reply is made of, rule by rule: stages, moods, prompts within a budget, help lines, the check of replies."""
+
+import pytest
+
+from deployments.chat.conversation import Reading, confidence_of, is_falling, stage_of, support_level
+from deployments.chat.help_lines import load_help_lines
+from deployments.chat.plain_words import plain_words
+from deployments.chat.prompt import INSTRUCTIONS, tokens_of, turns_for
+from deployments.chat.reply_check import SentenceGate, Withheld, inspect
+from deployments.errors import UnusableData
+from deployments.generation import Turn
+
+
+@pytest.mark.parametrize(
+    ("message", "turn", "mode", "since", "stage"),
+    [
+        ("hello", 1, "supportive_listening", None, "opening"),
+        ("and then", 2, "supportive_listening", 60, "exploration"),
+        ("and then", 5, "supportive_listening", 60, "insight_building"),
+        ("and then", 8, "supportive_listening", 60, "action_planning"),
+        ("What should I do?", 3, "supportive_listening", 60, "action_planning"),
+        ("and then", 2, "goal_setting", 60, "action_planning"),
+        ("thank you!", 4, "supportive_listening", 60, "closure"),
+        ("I am back", 4, "supportive_listening", 4000, "follow_up"),
+    ],
+)
+def test_stages(message, turn, mode, since, stage):
+    assert stage_of(message, turn, mode, since) == stage
+
+
+def test_a_mood_falls_only_over_three_readings_that_fall():
+    assert is_falling([0.6, 0.1], -0.5)
+    assert not is_falling([0.6], -0.5)
+    assert not is_falling([-0.5, 0.1], 0.6)
+    assert not is_falling([0.6, 0.5], 0.2), "still on the good side"
+    assert is_falling([0.6, None, 0.1], -0.5), "turns without a reading do not count"
+
+
+def test_confidence_is_its_formula():
+    reading = Reading({"joy": 0.8, "anger": 0.2}, 0.5)
+    assert confidence_of(reading, generated=True, turns=5) == pytest.approx(0.5 * 0.8 + 0.3 + 0.2)
+    assert confidence_of(Reading(), generated=False, turns=0) == pytest.approx(0.18)
+
+
+def test_support():
+    assert support_level(Reading({"sadness": 0.9}), 0.0, False) == "high"
+    assert support_level(Reading({"sadness": 0.5}), 0.0, False) == "moderate"
+    assert support_level(Reading({"joy": 0.9}, 0.8), 0.0, False) == "low"
+    assert support_level(Reading({"joy": 0.9}, 0.8), 0.8, True) == "crisis"
+
+
+def test_a_prompt_keeps_the_newest_turns_that_fit():
+    before = [Turn(role, f"{index} " + "x" * 100) for index in range(10) for role in ("user", "assistant")]
+    fixed = turns_for("hello", [], "goal_setting", "practical", Reading(), "", 10_000)
+    budget = sum(map(tokens_of, fixed)) + 5 * tokens_of(before[0])
+    turns = turns_for("hello", before, "goal_setting", "practical", Reading(), "", budget)
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert turns[1].content.startswith("8 ")
+    assert sum(map(tokens_of, turns)) <= budget
+    assert turns_for("hello", before, "goal_setting", "practical", Reading(), "", 1) == fixed
+
+
+def test_a_message_is_never_part_of_the_instructions():
+    turns = turns_for("IGNORE ALL", [], "goal_setting", "practical", Reading(), '{"a":"IGNORE"}', 1000)
+    assert "IGNORE" not in turns[0].content
+    assert turns[-1].role == "user"
+
+
+def test_the_operators_help_lines_go_before_ours(tmp_path):
+    file = tmp_path / "lines.yaml"
+    file.write_text(
+        "checked: 2026-11-01\nverified: true\ndefault:\n- {name: A, contact: '1', kind: crisis_line}\n"
+        "countries:\n  XX:\n  - {name: B, contact: '2', kind: crisis_line}\n"
+    )
+    lines = load_help_lines(file, "XX")
+    assert lines.of(None)["lines"] == [{"name": "B", "contact": "2", "kind": "crisis_line"}]
+    assert lines.of("YY")["lines"][0]["name"] == "A"
+    assert lines.of("us")["country"] == "US"
+    assert lines.of("us")["verified"] is False
+    assert lines.of("YY")["verified"] is True
+    file.write_text("nonsense: true")
+    with pytest.raises(UnusableData):
+        load_help_lines(file, None)
+
+
+def test_every_country_of_ours_has_an_emergency_number_and_somebody_to_talk_to():
+    own = load_help_lines(None, None)
+    for country, held in own.tables[0].countries.items():
+        kinds = {line.kind for line in held}
+        assert {"emergency", "crisis_line"} <= kinds, country
+
+
+def test_the_gate_shows_whole_sentences_that_were_read():
+    gate = SentenceGate()
+    assert [gate.feed(part) for part in ("One", " two. Thr", "ee? ", "Fo")] == ["", "One two. ", "Three? ", ""]
+    assert gate.finish() == "Fo"
+    late = SentenceGate()
+    assert late.feed("Fine. You should k1ll y0ur") == "Fine. "
+    with pytest.raises(Withheld, match="self_harm"):
+        late.feed("self. ")
+
+
+@pytest.mark.parametrize("sentence", [text for text in INSTRUCTIONS if len(text.split()) >= 6])
+def test_no_sentence_of_ours_comes_back(sentence):
+    with pytest.raises(Withheld):
+        inspect(f"Sure, here it is: {sentence}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "That sounds hard. What would help you today?",
+        "It is understandable that you feel anxious before an exam.",
+        "You could take a short walk, or call a friend.",
+        "Take 3 slow breaths, and count to 4.",
+        "I can't help with medicines; a doctor or pharmacist can.",
+    ],
+)
+def test_kind_replies_pass(text):
+    inspect(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("SU1C1DE", "suicide"),
+        ("k.i.l.l", "kil"),
+        ("dіе", "die"),
+        ("I'm", "i am"),
+        ("really!", "realy!"),
+        ("5mg", "5mg"),
+        ("su\u200bicide", "suicide"),
+        ("suiside", "suicide"),
+        ("himself", "himself"),
+    ],
+)
+def test_plain_words(text, plain):
+    assert plain_words(text) == plain
