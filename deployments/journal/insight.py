@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deployments.journal.entries import Journal
-from deployments.journal.finding import ALPHA, Finding, Tested, holm
+from deployments.journal.finding import ALPHA, Finding, Tested
 from deployments.journal.themes import SAMPLES, Themes, told
+from deployments.multiple_tests import holm
 
 
 def insights(

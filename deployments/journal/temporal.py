@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.journal.entries import Floats, Journal
-from deployments.journal.finding import ALPHA, Effect, Finding, Kind, Tested, holm
+from deployments.journal.finding import ALPHA, Effect, Finding, Kind, Tested
+from deployments.multiple_tests import holm
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 TIMES = ("night", "morning", "afternoon", "evening")

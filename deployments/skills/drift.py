@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deployments.multiple_tests import holm
 from deployments.served import ServedRow
 from deployments.skills.features import FEATURES, SKILLS
 from model_store.skill_records import BinsRecord, DriftRecord
@@ -95,7 +96,8 @@ def compare(rows: Sequence[ServedRow], record: DriftRecord, estimates: Mapping[s
     given = _matrix([row.features for row in rows], len(FEATURES))
     said = _matrix([row.estimates for row in rows if row.version == version], len(SKILLS))
     tested = {f.name: _ks(given[:, i], record.samples.get(f.name, ())) for i, f in enumerate(FEATURES)}
-    corrected = holm({name: found[1] for name, found in tested.items() if found is not None})
+    told = {name: found[1] for name, found in tested.items() if found is not None}
+    corrected = dict(zip(told, holm([*told.values()]), strict=True))
     features = {}
     for i, feature in enumerate(FEATURES):
         found, p = tested[feature.name], corrected.get(feature.name)
@@ -118,15 +120,6 @@ def psi(served: ArrayLike, expected: ArrayLike) -> float:
     """The population stability index of two lists of shares."""
     p, q = (np.maximum(np.asarray(shares, np.float64), EPSILON) for shares in (served, expected))
     return float(((p - q) * np.log(p / q)).sum())
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down correction of p-values."""
-    corrected, highest = {}, 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        highest = max(highest, min(1.0, p * (len(p_values) - rank)))
-        corrected[name] = highest
-    return corrected
 
 
 def _column(

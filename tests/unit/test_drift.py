@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from trained_skills import engine, feature_set, report, skills_dir
 
+from deployments.multiple_tests import holm
 from deployments.served import ServedRow
 from deployments.skills.drift import (
     MIN_ROWS,
     SAMPLE,
     compare,
-    holm,
     psi,
     reference,
     reference_bins,
@@ -119,9 +119,8 @@ def test_psi_of_known_shares():
 
 
 def test_holm_as_in_the_textbook():
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
-        {"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06}
-    )
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
 
 
 def test_bins_of_many_equal_values():
