@@ -25,6 +25,8 @@ from deployments.settings import load_settings
 
 START_TIMEOUT_S = 240
 SERVED_NAME = "minilm"
+BREATH_S = 1.5
+"""Between two rests: time to answer health checks, which would otherwise find a server dead that was only stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +169,5 @@ def at_rest(processes: Sequence[psutil.Process]) -> Iterator[None]:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
+        if processes:
+            time.sleep(BREATH_S)

@@ -33,7 +33,8 @@ class Planned:
 def planned() -> Iterator[Planned]:
     """Pull, quantize, plan and start, in a data folder of its own."""
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as home:
-        folder = {"MUSTER_HOME": home}
+        # A CPU gate of its own: a replica that is stopped in the middle of a pass must not hold up another server's.
+        folder = {"MUSTER_HOME": home, "MUSTER_GATE_DIR": str(Path(home) / "gate")}
         topology = Path(home) / "planned.yaml"
         pairs, name = judge(Path(home))
         _muster(folder, "models", "pull", KEY)
