@@ -109,7 +109,11 @@ def _tell_groups(
     )
     evidence = np.isin(of_entries, standing or large)
     data: Mapping[str, Any] = {"measure": name, "groups": rows, "stands_out": [names[group] for group in standing]}
-    title = f"{' and '.join(data['stands_out'])} stand out" if standing else f"The {name} follows the calendar"
+    title = (
+        f"{' and '.join(data['stands_out'])} stand{'s' * (len(data['stands_out']) == 1)} out"
+        if standing
+        else f"The {name} follows the calendar"
+    )
     advice = _advice(rows, data["stands_out"])
     return Finding(title, description, Effect("epsilon_squared", strength), journal.ids(evidence), data, advice)
 

@@ -36,6 +36,7 @@ LINES = [
     (top.Forbidden("no"), 403, 403, "insufficient_scope", None),
     (ground.UnknownModel("x", ("y",)), 404, 404, "model_not_found", None),
     (top.UnknownJournal(), 404, 404, "journal_not_found", None),
+    (top.UnknownReport(), 404, 404, "report_not_found", None),
     (top.UnknownStudent(), 404, 404, "student_not_found", None),
     (top.UnknownSkill(("empathy",)), 404, 404, "skill_not_found", None),
     (top.NotFound("no"), 404, 404, "not_found", None),
