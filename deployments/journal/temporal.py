@@ -109,12 +109,9 @@ def _tell_groups(
     )
     evidence = np.isin(of_entries, standing or large)
     data: Mapping[str, Any] = {"measure": name, "groups": rows, "stands_out": [names[group] for group in standing]}
-    title = (
-        f"{' and '.join(data['stands_out'])} stand{'s' * (len(data['stands_out']) == 1)} out"
-        if standing
-        else f"The {name} follows the calendar"
-    )
-    advice = _advice(rows, data["stands_out"])
+    days = data["stands_out"]
+    title = f"{' and '.join(days)} stand{'s' * (len(days) == 1)} out" if days else f"The {name} follows the calendar"
+    advice = _advice(rows, days)
     return Finding(title, description, Effect("epsilon_squared", strength), journal.ids(evidence), data, advice)
 
 
