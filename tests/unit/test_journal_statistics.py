@@ -12,10 +12,10 @@ from sklearn.metrics import silhouette_score
 from deployments.journal.analysis import Question, analyse
 from deployments.journal.correlations import columns
 from deployments.journal.entries import Entry, Journal, select
-from deployments.journal.finding import holm
 from deployments.journal.lexicon import count
 from deployments.journal.trend import daily, fit
 from deployments.label_sets import EMOTIONS
+from deployments.multiple_tests import holm
 
 NOISE_JOURNALS = 60
 
