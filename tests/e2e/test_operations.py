@@ -13,7 +13,7 @@ import yaml
 
 from benchmarks.checks import chaos, footprint
 from benchmarks.load import embed_all
-from benchmarks.server import Server
+from benchmarks.server import Server, free_port
 from benchmarks.texts import Texts
 from benchmarks.topology import deploy, wait_for_replicas
 from tests.e2e.test_api import holds
@@ -35,6 +35,7 @@ def test_serve_status_lists_one_application_a_model_one_for_the_graph_and_the_ga
     assert {name: app["status"] for name, app in applications.items()} == {
         KEY: "RUNNING",
         "skills": "RUNNING",
+        "journal": "RUNNING",
         "gateway": "RUNNING",
     }
     assert set(applications["skills"]["deployments"]) == {"inference", "fusion", "reasoning"}
@@ -100,6 +101,12 @@ def bulk_load(port: int, stop: threading.Event) -> None:
         asyncio.run(embed_all(port, supply.mixed(1200), 300, 4))
 
 
+def none_restarted(server: Server, before: dict[str, set[int]]) -> bool:
+    """Whether every application has processes, and only those of before: autoscaling may have taken one away."""
+    now = {name: pids(server, name) for name in before}
+    return all(now[name] and now[name] <= before[name] for name in before)
+
+
 def pids(server: Server, application: str) -> set[int]:
     return {process.pid for process in server.replicas(application)}
 
@@ -123,7 +130,7 @@ def test_a_taken_port_and_a_tampered_file_are_named(server: Server, home: Path, 
     refused = muster("models", "verify", home=tmp_path)
     assert refused.returncode == 4
     assert "model.safetensors" in refused.stdout
-    started = muster("up", "--port", str(server.port + 1), home=tmp_path)
+    started = muster("up", "--port", str(free_port()), home=tmp_path)
     assert started.returncode != 0
     assert "model.safetensors" in started.stderr
 
