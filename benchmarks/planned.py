@@ -17,6 +17,7 @@ import yaml
 from benchmarks.bare import KEY
 from benchmarks.eight_bit import judge
 from benchmarks.server import Server
+from serve_app.cli.quantize import FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def planned() -> Iterator[Planned]:
         topology = Path(home) / "planned.yaml"
         pairs, name = judge(Path(home))
         _muster(folder, "models", "pull", KEY)
-        gate = json.loads(_muster(folder, "models", "quantize", KEY, "--sts", str(pairs), "--json", ok=(0, 4)))
+        gate = json.loads(_muster(folder, "models", "quantize", KEY, "--sts", str(pairs), "--json", ok=(0, FAILED)))
         _muster(folder, "plan", "--precision", "auto", "--only", "embedding", "--write", str(topology))
         with Server(environment=folder, config=topology) as server:
             yield Planned(server, _precision(topology), gate, name)
@@ -51,7 +52,7 @@ def _precision(topology: Path) -> str:
 
 
 def _muster(environment: dict[str, str], *words: str, ok: tuple[int, ...] = (0,)) -> str:
-    """What the command printed. ``ok``: exit codes; 4 says that the gate did not pass."""
+    """What the command printed. ``ok``: exit codes; ``FAILED`` says that the gate did not pass."""
     command = [sys.executable, "-m", "serve_app.cli.main", *words]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode not in ok:
