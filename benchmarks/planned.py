@@ -17,7 +17,7 @@ import yaml
 from benchmarks.bare import KEY
 from benchmarks.eight_bit import judge
 from benchmarks.server import Server
-from serve_app.cli.quantize import FAILED
+from serve_app.cli.output import FAILED
 
 
 @dataclass(frozen=True, slots=True)
