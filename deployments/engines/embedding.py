@@ -1,7 +1,8 @@
-"""Texts to embeddings, float32 arrays of shape (dimensions,), or to the probabilities of a light head on them."""
+"""Texts to embeddings, float32 arrays of shape (dimensions,), or to the probabilities of light heads on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,19 @@ class Embedding(TextTask):
         self._light = light
 
     def prepare(self, inputs: Sequence[Any], options: dict[str, Any]) -> list[Prepared | Exception]:
-        """Option ``head``: the address of a light head, whose probabilities (labels,) are the answer."""
+        """Option ``head``: the address of a light head, whose probabilities (labels,) are the answer. Option ``heads``:
+        addresses, whose probabilities follow the embedding, all in one array."""
         items = super().prepare(inputs, options)
-        address = options.get("head")
-        if address is None:
+        one, several = options.get("head"), options.get("heads", ())
+        wanted = [one] if one is not None else several
+        for address in wanted:
+            if address not in self._light:
+                return [ModelNotReady(address, "its file is missing or damaged")] * len(items)
+        if not wanted:
             return items
-        head = self._light.get(address)
-        if head is None:
-            return [ModelNotReady(address, "its file is missing or damaged")] * len(items)
-        return [replace(item, finish=head) if isinstance(item, Prepared) else item for item in items]
+        heads = [self._light[address] for address in wanted]
+        finish = heads[0] if one is not None else partial(_embedding_and, heads)
+        return [replace(item, finish=finish) if isinstance(item, Prepared) else item for item in items]
 
     def answers(self, items: Sequence[Prepared], rows: Rows) -> list[Floats]:
         windows = texts_of(items)
@@ -49,3 +54,7 @@ class Embedding(TextTask):
 
     def details(self) -> dict[str, Any]:
         return {"dimensions": self.facts.dimensions, "family": self.facts.family}
+
+
+def _embedding_and(heads: Sequence[LightHead], embedding: Floats) -> Floats:
+    return np.concatenate([embedding, *(head(embedding) for head in heads)])

@@ -8,51 +8,28 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.requests import Request
 
 from deployments.cache import Kept, ResultCache
-from deployments.errors import Cancelled, EngineFault, ModelNotReady, Overloaded, StateUnavailable
+from deployments.errors import ModelNotReady, StateUnavailable
 from deployments.journal.entries import Entry, Journal
 from deployments.journal.store import JournalStore
 from model_store.errors import MusterError
-from serve_app.api.calls import first_error
 from serve_app.api.errors import row_for
 from serve_app.api.exchange import exchange_of
-from serve_app.api.fallback import ask_model
-from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task
-from serve_app.api.names import Model, with_prefix
-from serve_app.api.roles import by_role
+from serve_app.api.journal_models import ROLES, JournalModels, Rows, Who
 from serve_app.api.services import Services
 
-ROLES = ("emotion", "sentiment", "embedding")
 MEMORY_BYTES = 16 * 1024 * 1024
 SHARE = 0.8
 """Of the time that is left: what the models may take of it before the analysis goes on without them."""
 PROBE = "ok"
 TURN = 64
 ATTEMPTS = 2
-FATAL = (Cancelled, Overloaded)
-"""What the client must see: it left, or it is to come back later."""
-Rows = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """The model that answers for a role."""
-
-    model: str
-    revision: str
-    fallback: bool
-
-    @property
-    def identity(self) -> bytes:
-        return f"{self.model}@{self.revision}".encode()
 
 
 @dataclass(slots=True)
@@ -101,7 +78,7 @@ class FeatureSource:
     """Gets the features of entries. One in each gateway process."""
 
     def __init__(self, services: Services, store: JournalStore) -> None:
-        self._services, self._store, self._labelling = services, store, Labelling(services)
+        self._services, self._store, self._models = services, store, JournalModels(services)
         self._memory = ResultCache(MEMORY_BYTES, services.settings.cache_ttl_s)
         self._own_salt = secrets.token_bytes(32)
 
@@ -118,19 +95,16 @@ class FeatureSource:
         """
         found: dict[str, Who] = {}
 
-        async def learn(role: str) -> None:
-            try:
-                async with asyncio.timeout((asked.until - time.monotonic()) / 2):
-                    found[role] = (await self._ask(role, asked.request, [PROBE]))[1]
-            except FATAL:
-                raise
-            except (MusterError, TimeoutError):
-                (held,) = await self._store.features(asked.tenant, asked.owner, [_identity_field(role)])
-                if held:
-                    model, _, revision = held.decode().rpartition("@")
-                    found[role] = Who(model, revision, False)
+        async def learn(roles: Sequence[str]) -> None:
+            async with asyncio.timeout((asked.until - time.monotonic()) / 2):
+                answered = await self._models.ask(roles, asked.request, [PROBE])
+            found.update({role: who for role, (_, who) in answered.items()})
 
-        await _for_each_role(learn)
+        for role in await self._models.for_each_pass(learn):
+            (held,) = await self._store.features(asked.tenant, asked.owner, [_identity_field(role)])
+            if held:
+                model, _, revision = held.decode().rpartition("@")
+                found[role] = Who(model, revision, False)
         return found
 
     async def gather(self, asked: Asked, who: Mapping[str, Who]) -> Features:
@@ -140,77 +114,39 @@ class FeatureSource:
         """
         found = Features()
 
-        async def get(role: str) -> None:
-            try:
-                async with asyncio.timeout(asked.until - time.monotonic()):
-                    await self._get(role, asked, who.get(role), found)
-            except FATAL:
-                raise
-            except TimeoutError:
-                found.missing[role] = "deadline_exceeded"
-            except MusterError as error:
-                found.missing[role] = row_for(error).code
+        async def get(roles: Sequence[str]) -> None:
+            async with asyncio.timeout(asked.until - time.monotonic()):
+                await self._get(roles, asked, who, found)
 
-        await _for_each_role(get)
+        for role, error in (await self._models.for_each_pass(get)).items():
+            found.missing[role] = row_for(error).code if isinstance(error, MusterError) else "deadline_exceeded"
         return found
 
-    async def _get(self, role: str, asked: Asked, who: Who | None, found: Features) -> None:
-        """Kept rows, and the rest from the model; from the start once more when that was another one than was kept of."""
+    async def _get(self, roles: Sequence[str], asked: Asked, who: Mapping[str, Who], found: Features) -> None:
+        """Kept rows, and the rest from the models; from the start once more when those are others than was kept of."""
         texts = [entry.text for entry in asked.entries]
         for _ in range(ATTEMPTS):
-            rows = await self._kept(role, asked, who) if who else [None] * len(texts)
-            missing = [index for index, row in enumerate(rows) if row is None]
-            fresh, answered = (
-                await self._ask(role, asked.request, [texts[i] for i in missing]) if missing else ((), who)
-            )
-            if missing and answered is not None:
-                await self._keep(role, asked, answered, missing, np.asarray(fresh))
-            for index, row in zip(missing, fresh, strict=True):
-                rows[index] = row
-            if answered is not None and (answered == who or len(missing) == len(texts)):
-                found.rows[role], found.who[role] = np.stack([row for row in rows if row is not None]), answered
-                found.asked[role] = len(missing)
+            rows = {role: await self._kept(role, asked, who.get(role)) for role in roles}
+            missing = [index for index in range(len(texts)) if any(rows[role][index] is None for role in roles)]
+            fresh = await self._models.ask(roles, asked.request, [texts[index] for index in missing]) if missing else {}
+            for role, (values, answered) in fresh.items():
+                await self._keep(role, asked, answered, missing, values)
+                for index, row in zip(missing, values, strict=True):
+                    rows[role][index] = row
+            answering = {**who, **{role: answered for role, (_, answered) in fresh.items()}}
+            if len(missing) == len(texts) or all(answering[role] == who.get(role) for role in roles):
+                for role in roles:
+                    found.rows[role] = np.stack([row for row in rows[role] if row is not None])
+                    found.who[role], found.asked[role] = answering[role], len(missing)
                 return
-            who = answered
-        raise ModelNotReady(role, "its model changes at this moment", 1.0)
-
-    # -- models ----------------------------------------------------------------------------------------------------
-
-    async def _ask(self, role: str, request: Request, texts: Sequence[str]) -> tuple[Rows, Who]:
-        """One row a text. Overlong texts are read in windows, pooled by length. Raises the first text's error."""
-        if role == "embedding":
-            return await self._embed(request, texts)
-        asked = Texts(texts, "window", single=False, name="entries")
-
-        async def ask(model: Model) -> Labelled:
-            if model.task == "classification":
-                return await self._labelling.by_head(request, model, role, asked)
-            if model.task == "embedding":
-                return await self._labelling.by_likeness(request, model, role, asked)
-            raise wrong_task(model, "classify", model.task)
-
-        answered = await by_role(self._services, exchange_of(request), role, ask)
-        value = answered.value
-        rows = value.scores if value.polarity is None else value.polarity[:, None]
-        who = Who(answered.model.key, value.answer.revision, answered.fallback or value.answer.remote)
-        return np.asarray(rows, dtype=np.float32), who
-
-    async def _embed(self, request: Request, texts: Sequence[str]) -> tuple[Rows, Who]:
-        model = self._services.catalogue.find("embedding")
-        wanted = with_prefix(model, texts, "query")
-        answer = await ask_model(self._services, request, model, wanted, {"truncate": "window"})
-        if error := first_error(answer, "entries[{}]"):
-            raise error
-        rows = np.asarray(answer.values, dtype=np.float32)
-        if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
-            raise EngineFault("The model's answer is not a matrix of finite numbers.")
-        return rows, Who(model.key, answer.revision, answer.remote)
+            who = answering
+        raise ModelNotReady(roles[0], "its model changes at this moment", 1.0)
 
     # -- what is kept ----------------------------------------------------------------------------------------------
 
-    async def _kept(self, role: str, asked: Asked, who: Who) -> list[Rows | None]:
+    async def _kept(self, role: str, asked: Asked, who: Who | None) -> list[Rows | None]:
         """What is kept of each entry, from memory and then from Redis."""
-        if not asked.keeps:
+        if who is None or not asked.keeps:
             return [None] * len(asked.entries)
         keys = [_key(digest, role, who) for digest in asked.digests]
         rows: list[Rows | None] = [kept.value if (kept := self._memory.get(asked.place(key))) else None for key in keys]
@@ -249,16 +185,6 @@ class FeatureSource:
             return await self._services.state.salt(tenant)
         except StateUnavailable:
             return hmac.digest(self._own_salt, tenant.encode(), "sha256")
-
-
-async def _for_each_role(work: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-    """All roles at once. Raises the first error of one of them."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for role in ROLES:
-                group.create_task(work(role))
-    except* Exception as errors:  # noqa: BLE001 - the group's own error would hide which it was
-        raise errors.exceptions[0] from None
 
 
 def _key(digest: bytes, role: str, who: Who) -> bytes:

@@ -17,8 +17,9 @@ from deployments.journal.store import INLINE, JournalStore
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.exchange import exchange_of
 from serve_app.api.journal_entries import parse_entries
-from serve_app.api.journal_features import ROLES, Features, FeatureSource, Who
 from serve_app.api.journal_features import Asked as Work
+from serve_app.api.journal_features import Features, FeatureSource
+from serve_app.api.journal_models import ROLES, Who
 from serve_app.api.journal_schemas import MOST_ANALYSED
 from serve_app.api.journal_schemas import Question as Asked
 from serve_app.api.services import Services

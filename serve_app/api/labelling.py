@@ -1,7 +1,8 @@
 """How a model comes to labels for texts: by its own head, by entailment, or by the likeness of texts and labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +69,26 @@ class Labelling:
         labels, scores = answer.details.get("labels", ()), _matrix(answer, len(asked.texts))
         if scores.shape[1] != len(labels):
             raise EngineFault(f"{model.key} has {len(labels)} labels and gave {scores.shape[1]} scores.")
-        if role is None:
-            return Labelled(labels, scores, answer)
-        try:
-            found = label_sets.canonical(role, labels, scores)
-        except label_sets.ForeignLabels as error:
-            raise EngineFault(f"{model.key} cannot play the role {role}: {error}") from None
-        polarity = label_sets.polarity(labels, scores) if role == "sentiment" else None
-        return Labelled(label_sets.LABELS[role], found, answer, polarity)
+        return Labelled(labels, scores, answer) if role is None else _in_role(model, role, labels, scores, answer)
+
+    async def with_heads(
+        self, request: Request, base: Model, heads: Mapping[str, Model], asked: Texts
+    ) -> tuple[Answer, Floats, Mapping[str, Labelled]]:
+        """Embeddings (texts, dimensions) of a model without prefixes, and by role what light heads on it say: one pass
+        for all. Raises the first text's error."""
+        addresses = [head_address(head.key, head.revision) for head in heads.values()]
+        options = {"truncate": asked.truncate, "heads": addresses}
+        answer = await self._call(request, base, asked.texts, options, asked.param)
+        edges = np.cumsum([base.dimensions or 0, *(len(head.labels) for head in heads.values())])
+        matrix = _matrix(answer, len(asked.texts))
+        if matrix.shape[1] != edges[-1]:
+            raise EngineFault(f"{base.key} and its heads gave {matrix.shape[1]} numbers instead of {edges[-1]}.")
+        embeddings, *scores = np.split(matrix, edges[:-1], axis=1)
+        found = {
+            role: _in_role(head, role, head.labels, rows, _of_head(head, answer))
+            for (role, head), rows in zip(heads.items(), scores, strict=True)
+        }
+        return answer, embeddings, found
 
     async def by_likeness(self, request: Request, model: Model, role: str, asked: Texts) -> Labelled:
         """The labels of ``role`` by their descriptions, which an embedding model reads together with the texts."""
@@ -111,14 +124,13 @@ class Labelling:
         return Labelled(labels, scores, answer)
 
     async def _classified(self, request: Request, model: Model, asked: Texts) -> Answer:
-        """With the model's ``labels`` among the details. A head's revision is that of both, ``<base>+<head>``."""
+        """With the model's ``labels`` among the details."""
         options = {"truncate": asked.truncate}
         if not is_head(model):
             return await self._call(request, model, asked.texts, options, asked.param)
         head = head_address(model.key, model.revision)
         answer = await self._call(request, model, asked.texts, options | {"head": head}, asked.param)
-        revision = f"{answer.revision}+{model.revision[:HEAD_DIGITS]}"
-        return replace(answer, revision=revision, details={"labels": model.labels})
+        return _of_head(model, answer)
 
     async def _embedded(
         self, request: Request, model: Model, asked: Texts, extra: Sequence[str], extra_param: str
@@ -136,12 +148,28 @@ class Labelling:
         return answer, _matrix(answer, len(texts))
 
     async def _call(
-        self, request: Request, model: Model, items: Sequence[object], options: dict[str, str], param: str | None
+        self, request: Request, model: Model, items: Sequence[object], options: Mapping[str, Any], param: str | None
     ) -> Answer:
         answer = await ask_model(self._services, request, model, items, options)
         if param is not None and (error := first_error(answer, param)):
             raise error
         return answer
+
+
+def _in_role(model: Model, role: str, labels: Sequence[str], scores: Floats, answer: Answer) -> Labelled:
+    """What a model's own labels mean in a role. Raises ``EngineFault``."""
+    try:
+        found = label_sets.canonical(role, labels, scores)
+    except label_sets.ForeignLabels as error:
+        raise EngineFault(f"{model.key} cannot play the role {role}: {error}") from None
+    polarity = label_sets.polarity(labels, scores) if role == "sentiment" else None
+    return Labelled(label_sets.LABELS[role], found, answer, polarity)
+
+
+def _of_head(head: Model, answer: Answer) -> Answer:
+    """The base model's answer as the head's: its labels among the details, the revision that of both, ``<base>+<head>``."""
+    revision = f"{answer.revision}+{head.revision[:HEAD_DIGITS]}"
+    return replace(answer, revision=revision, details={"labels": head.labels})
 
 
 def _matrix(answer: Answer, rows: int) -> Floats:

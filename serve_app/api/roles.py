@@ -81,6 +81,11 @@ def _first_choice(services: Services, role: str, chain: tuple[Model, ...], state
     return next(deployed, chain[0])
 
 
+async def first_choice(services: Services, role: str) -> Model:
+    """Who is asked first for a role while all are ready. Raises ``UnknownModel``."""
+    return _first_choice(services, role, services.catalogue.chain(role), await services.fleet.states())
+
+
 async def while_ready(services: Services, model: Model, work: Awaitable[T]) -> T:
     """The work's result. Raises ``ModelNotReady`` when the model's last replica goes meanwhile: the work would wait
     for the next one until its deadline, and somebody else can answer now."""

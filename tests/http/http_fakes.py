@@ -245,7 +245,8 @@ class FakeFleet:
         return self.told.get(application, {})
 
     def _embed(self, text, options):
-        return np.float32(self.head_scores) if "head" in options else vector(text)
+        found = np.float32(self.head_scores) if "head" in options else vector(text)
+        return np.concatenate([found, *([self.head_scores] * len(options.get("heads", ())))]).astype(np.float32)
 
     def _mood(self, text, options):
         return np.float32(list(self.moods.values()))

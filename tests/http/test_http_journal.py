@@ -332,6 +332,34 @@ async def test_one_role_fails_alone(client, fleet):
     assert body["personality_profile"]["emotional_profile"]["joy"] == pytest.approx(70, abs=0.1)
 
 
+async def test_heads_on_the_embedding_model_read_a_text_once_with_it(fleet, open_client):
+    async with open_client(build_services(fleet, planned={"sentiment": "feels"})) as client:
+        body = await post(client, WHOLE, {"entries": entries(20)})
+    asked = [options for app, inputs, options, _ in fleet.calls if inputs == [e["text"] for e in entries(20)]]
+    assert asked == [{"truncate": "window", "heads": [f"feels@{'f' * 40}"]}]
+    assert body["analysis_summary"]["mood"]["sentiment"]["mean"] == pytest.approx(-0.2)
+    assert body["processing_metadata"]["models"]["sentiment"]["revision"] == f"{'r' * 40}+{'f' * 12}"
+
+
+async def test_a_head_that_does_not_serve_leaves_its_base_alone(fleet, open_client):
+    call, tried = fleet.call, []
+
+    async def without_head(application, inputs, options, context):
+        if address := options.get("head") or options.get("heads", [None])[0]:
+            tried.append(options)
+            raise ModelNotReady(address, "its file is missing or damaged")
+        return await call(application, inputs, options, context)
+
+    fleet.call = without_head
+    async with open_client(build_services(fleet, planned={"sentiment": "feels"})) as client:
+        body = await post(client, WHOLE, {"entries": entries(20)})
+    assert {*(key for options in tried for key in options)} == {"truncate", "head", "heads"}
+    assert body["partial"] == []
+    models = body["processing_metadata"]["models"]
+    assert (models["sentiment"]["model"], models["sentiment"]["fallback"]) == ("minilm", True)
+    assert models["embedding"]["fallback"] is False
+
+
 async def test_what_lacked_a_model_is_not_kept(stored, fleet):
     await store(stored, entries(20))
     fleet.down = {"minilm": ModelNotReady("minilm", "a file differs")}

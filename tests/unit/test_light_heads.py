@@ -120,6 +120,19 @@ async def test_an_embedding_and_two_heads_of_a_text_cost_one_pass(heads, monkeyp
     assert np.abs(two - LightHead(tensors(32, 2, len("two")))(embeddings)).max() < 1e-6
 
 
+def test_an_embedding_comes_with_what_its_heads_say(heads):
+    engine, texts = engine_with(heads), ["a model", LONG]
+    wanted = [address(heads[name]) for name in ("two", "three")]
+    items = engine.prepare(texts, {"truncate": "window", "heads": wanted})
+    found = np.stack([item.finish(row) for item, row in zip(items, engine.run(items), strict=True)])
+    embeddings, two, three = np.split(found, [32, 34], axis=1)
+    assert np.array_equal(embeddings, engine.encode(texts, "window"))
+    assert np.array_equal(two, answers(engine, texts, heads["two"], "window"))
+    assert np.array_equal(three, answers(engine, texts, heads["three"], "window"))
+    (refused,) = engine.prepare(["a"], {"heads": [*wanted, head_address("three", "0" * 40)]})
+    assert isinstance(refused, ModelNotReady)
+
+
 @pytest.mark.parametrize("reason", ["tampered", "missing", "of another model"])
 async def test_a_head_that_does_not_fit_is_left_out_and_its_base_serves(heads, monkeypatch, reason):
     def read(spec):
