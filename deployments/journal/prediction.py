@@ -199,7 +199,7 @@ def _expected(values: Floats) -> dict[str, Any]:
     if trend.direction != "no_clear_trend":
         assert trend.slope is not None
         assert trend.intercept is not None
-        predicted = max(0.0, trend.intercept + trend.slope * (weeks[-1] + 1))
+        predicted = max(0.0, float(trend.intercept + trend.slope * (weeks[-1] + 1)))
     confidence = min(len(weeks) / WEEKS, 1.0)
     return {"current": current, "predicted": predicted, "trend": trend.direction, "confidence": confidence}
 

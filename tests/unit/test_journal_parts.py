@@ -219,6 +219,7 @@ def test_growing_behaviour_is_foretold_by_its_line():
     found = predicted(Journal(tuple(entries)))["behavioral_predictions"]["entries_a_week"]
     assert found["trend"] == "rising"
     assert found["predicted"] > found["current"]
+    assert type(found["predicted"]) is float, "numpy's is no JSON"
 
 
 # -- entries ---------------------------------------------------------------------------------------------------------
