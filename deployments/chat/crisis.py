@@ -27,6 +27,7 @@ from deployments.chat.crisis_rules import (
     THEIR_WORDS,
     Rule,
 )
+from deployments.chat.needed_words import Sieve
 from deployments.chat.plain_words import plain_words
 
 Indicator = Literal["suicidal_ideation", "self_harm", "hopelessness", "severe_distress"]
@@ -41,6 +42,8 @@ BASE: dict[Indicator, float] = {
 SADNESS, FALLING = 0.3, 0.2
 SWITCH = 0.7
 """Above this level the conversation is one of crisis support, whatever mode was asked for."""
+_RULES = Sieve((rule, rule.pattern) for rule in RULES)
+_IDIOMS = Sieve(enumerate(IDIOMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +73,43 @@ class Crisis:
 
 def check(message: str, before: Sequence[str] = ()) -> Crisis:
     """The gravest finding in a message, or across the seam to what the writer said right before (``I want to`` / ``die``)."""
-    found = _check(plain_words(message))
+    words = plain_words(message)
+    found = _check(words)
     if found.stops_generation or not before:
         return found
     last = plain_words(before[-1][-400:])
     if _check(last).stops_generation:
         return found
-    joined = _check(f"{last.rstrip(' .!?')} {plain_words(message)}")
+    joined = _check(f"{last.rstrip(' .!?')} {words}")
     return joined if joined.outcome == "crisis" else found
 
 
 def _check(text: str) -> Crisis:
-    for idiom in IDIOMS:
-        text = idiom.sub(" … ", text)
+    text = _without_idioms(text)
     own: set[Indicator] = set()
     others: set[Indicator] = set()
     denied: set[Indicator] = set()
     mentioned = any(pattern.search(text) for pattern in MENTIONS)
-    for clause in _clauses(text):
-        for rule in RULES:
+    rules = _RULES.possible(text)
+    for clause in _clauses(text) if rules else ():
+        for rule in rules:
             for match in rule.pattern.finditer(clause):
                 _file(rule, match, clause, text, own, others, denied)
     if any(pattern.search(text) for pattern in FOREIGN):
         own.add("suicidal_ideation")
     found = _outcome(own, others, denied)
     return Crisis("concern", ("severe_distress",)) if mentioned and found.outcome == "none" else found
+
+
+def _without_idioms(text: str) -> str:
+    possible = _IDIOMS.possible(text)
+    for number, idiom in enumerate(IDIOMS):
+        if number in possible:
+            text, cuts = idiom.subn(" … ", text)
+            if cuts:
+                # A cut within a word leaves a new word.
+                possible = _IDIOMS.possible(text)
+    return text
 
 
 def _file(
