@@ -10,7 +10,7 @@ without either, ``none``. With the first two nothing is generated; with the firs
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deployments.chat.crisis_rules import (
@@ -33,6 +33,7 @@ from deployments.chat.plain_words import plain_words
 Indicator = Literal["suicidal_ideation", "self_harm", "hopelessness", "severe_distress"]
 Outcome = Literal["crisis", "other", "concern", "none"]
 INDICATORS: tuple[Indicator, ...] = ("suicidal_ideation", "self_harm", "hopelessness", "severe_distress")
+GRAVE: frozenset[Indicator] = frozenset({"suicidal_ideation", "self_harm"})
 BASE: dict[Indicator, float] = {
     "suicidal_ideation": 0.8,
     "self_harm": 0.6,
@@ -48,10 +49,12 @@ _IDIOMS = Sieve(enumerate(IDIOMS))
 
 @dataclass(frozen=True, slots=True)
 class Crisis:
-    """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom."""
+    """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom.
+    ``danger``: suicide or self-harm is spoken of, of whomever, denied or not."""
 
     outcome: Outcome = "none"
     indicators: tuple[Indicator, ...] = ()
+    danger: bool = False
 
     @property
     def needs_help_lines(self) -> bool:
@@ -89,7 +92,7 @@ def _check(text: str) -> Crisis:
     own: set[Indicator] = set()
     others: set[Indicator] = set()
     denied: set[Indicator] = set()
-    mentioned = any(pattern.search(text) for pattern in MENTIONS)
+    named = any(pattern.search(text) for pattern in MENTIONS)
     rules = _RULES.possible(text)
     for clause in _clauses(text) if rules else ():
         for rule in rules:
@@ -98,7 +101,9 @@ def _check(text: str) -> Crisis:
     if any(pattern.search(text) for pattern in FOREIGN):
         own.add("suicidal_ideation")
     found = _outcome(own, others, denied)
-    return Crisis("concern", ("severe_distress",)) if mentioned and found.outcome == "none" else found
+    if named and found.outcome == "none":
+        found = Crisis("concern", ("severe_distress",))
+    return replace(found, danger=named or not GRAVE.isdisjoint(own | others | denied))
 
 
 def _without_idioms(text: str) -> str:
@@ -178,13 +183,12 @@ def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
 
 
 def _outcome(own: set[Indicator], others: set[Indicator], denied: set[Indicator]) -> Crisis:
-    grave = {"suicidal_ideation", "self_harm"}
-    if own & grave:
+    if own & GRAVE:
         return Crisis("crisis", _ordered(own))
-    if others & grave:
+    if others & GRAVE:
         return Crisis("other", _ordered(others))
-    if own or others or denied & grave:
-        return Crisis("concern", _ordered(own or others or (denied & grave)))
+    if own or others or denied & GRAVE:
+        return Crisis("concern", _ordered(own or others or (denied & GRAVE)))
     return Crisis()
 
 
