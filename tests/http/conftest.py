@@ -48,7 +48,7 @@ async def _client(services, **options):
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_client():
     """``async with open_client(services) as client``: for tests that need more than one application."""
     return _client
