@@ -77,7 +77,7 @@ class Clients:
         request = urllib.request.Request(url, json.dumps(question).encode(), headers)
         first = None
         # The pause leaves the cores to the attacks.
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.1):
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     found = json.load(answer)
