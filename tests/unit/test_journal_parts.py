@@ -221,6 +221,19 @@ def test_growing_behaviour_is_foretold_by_its_line():
     assert found["predicted"] > found["current"]
 
 
+def test_weeks_of_long_ago_do_not_count():
+    """Every pair of weeks has a slope: those of three centuries once took five gigabytes and half a minute."""
+    entries = []
+    for week in range(104):
+        at = [FIRST + timedelta(days=7 * week, hours=hour) for hour in range(1 + week // 13)]
+        entries += [Entry(f"{week}-{place}", "x", moment) for place, moment in enumerate(at)]
+    entries.append(Entry("last", "x", FIRST + timedelta(days=728)))
+    first = Entry("first", "x", datetime(1900, 1, 1, tzinfo=UTC))
+    found = predicted(Journal((first, *entries)))["behavioral_predictions"]
+    assert found["entries_a_week"]["trend"] == "rising"
+    assert found == predicted(Journal(tuple(entries)))["behavioral_predictions"]
+
+
 # -- entries ---------------------------------------------------------------------------------------------------------
 
 
