@@ -26,6 +26,8 @@ from serve_app.api.services import Services
 from serve_app.errors import UnknownJournal
 
 APPLICATION = "journal"
+MOST_CHARS = 5_000_000
+"""Characters of one analysis: one thread counts the words of everybody."""
 TTL_S: Mapping[str, int] = {"temporal": 2 * 3600, "personality": 24 * 3600, "predictive": 4 * 3600}
 
 
@@ -79,14 +81,11 @@ class JournalFlow:
     ) -> Analysed:
         """The parts that were asked for; with fewer entries than ``fewest_for_more`` only the first of them.
 
-        Raises ``InvalidInput`` for fewer than ``fewest`` entries, ``UnknownJournal`` where none are stored.
+        Raises ``InvalidInput`` for fewer than ``fewest`` entries or too many characters, ``UnknownJournal`` where none
+        are stored.
         """
         entries, available, owner, epoch = await self._entries(request, asked)
-        if len(entries) < fewest:
-            raise InvalidInput(
-                f"This needs at least {fewest} entries; there are {len(entries)} in the timeframe.",
-                "user_id" if asked.entries is None else "entries",
-            )
+        _check_amount(entries, fewest, "user_id" if asked.entries is None else "entries")
         work = await self._features.open(request, entries, owner, epoch)
         who = await self._features.identify(work)
         done = Analysed(entries, available, Features(who=dict(who)))
@@ -163,3 +162,15 @@ class JournalFlow:
         if work.keeps and not done.features.missing:
             values = {name: (done.parts[part], TTL_S[part]) for part, name in fields.items() if part in done.parts}
             await self._store.keep_results(work.tenant, work.owner, work.epoch, values)
+
+
+def _check_amount(entries: Sequence[Entry], fewest: int, param: str) -> None:
+    if len(entries) < fewest:
+        there = f"there are {len(entries)} in the timeframe"
+        raise InvalidInput(f"This needs at least {fewest} entries; {there}.", param)
+    if (chars := sum(len(entry.text) for entry in entries)) > MOST_CHARS:
+        raise InvalidInput(
+            f"The entries have {chars} characters together; an analysis takes {MOST_CHARS} at most. Ask for a shorter "
+            "timeframe, or for fewer entries (max_entries).",
+            param,
+        )

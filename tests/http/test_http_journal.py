@@ -290,6 +290,16 @@ async def test_fewest_entries(client):
     assert more["predictive_analysis"]["risk_factors"]
 
 
+async def test_an_analysis_of_too_many_characters_is_refused_with_the_way_out(client, fleet):
+    long = [{**entry, "text": "word " * 20_000} for entry in entries(60)]
+    refused = (await post(client, NEXT, {"entries": long}, 422))["error"]
+    assert (refused["param"], "6000000" in refused["message"], "max_entries" in refused["message"]) == (
+        "entries", True, True
+    )  # fmt: skip
+    assert fleet.calls == []
+    assert (await post(client, NEXT, {"entries": long, "max_entries": 12}))["entries_analyzed"] == 12
+
+
 async def test_the_timeframe_counts_back_from_the_newest_entry(stored):
     await store(stored, entries(40))
     answer = await stored.get("/api/v1/ai/comprehensive-analysis", params={"user_id": "ada", "timeframe": "weekly"})

@@ -68,10 +68,10 @@ def test_shares_are_words_by_words():
 def test_every_list_has_words_and_no_phrase_can_never_match():
     lexicon = load_lexicon()
     assert all(lexicon.words.values())
-    for risk in RISKS:
-        for phrases in lexicon.phrases[risk].values():
-            for phrase in phrases:
-                assert count([" ".join(phrase)]).risks[risk][0] == 1, phrase
+    assert {risk for phrases in lexicon.phrases.values() for risk, _ in phrases} == {*RISKS}
+    for phrases in lexicon.phrases.values():
+        for risk, phrase in phrases:
+            assert count([" ".join(phrase)]).risks[risk][0] == 1, phrase
 
 
 # -- personality -----------------------------------------------------------------------------------------------------
