@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deployments.journal.days import daily
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import ALPHA
 from deployments.journal.lexicon import RISKS, WordCounts
 from deployments.journal.temporal import WEEKDAYS, group_tests
-from deployments.journal.trend import Trend, daily, fit
+from deployments.journal.trend import Trend, fit
 from deployments.label_sets import EMOTIONS
 from deployments.multiple_tests import holm
 

@@ -12,12 +12,12 @@ from scipy import stats
 from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, InvalidInput
 from deployments.journal import analysis
 from deployments.journal.analysis import Question, analyse
+from deployments.journal.days import daily
 from deployments.journal.entries import Entry, Journal, parse_moment, select
 from deployments.journal.lexicon import RISKS, count, load_lexicon
 from deployments.journal.personality import DIMENSIONS, PATTERNS, profile
 from deployments.journal.prediction import Wanted, predict, risk_factors
 from deployments.journal.replica import JournalAnalysis
-from deployments.journal.trend import daily
 from deployments.label_sets import EMOTIONS
 from deployments.wire import Call, Piece
 
