@@ -11,9 +11,11 @@ from starlette.requests import Request
 from deployments.errors import InvalidInput
 from deployments.journal.analysis import VERSION, Found, Question
 from deployments.journal.entries import Entry, select
+from deployments.journal.kept import JournalKept
+from deployments.journal.keys import INLINE
 from deployments.journal.lexicon import load_lexicon
 from deployments.journal.prediction import Wanted
-from deployments.journal.store import INLINE, JournalStore
+from deployments.journal.store import JournalStore
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.exchange import exchange_of
 from serve_app.api.journal_entries import parse_entries
@@ -66,9 +68,9 @@ class Analysed:
 class JournalFlow:
     """Runs analyses over stored or given entries."""
 
-    def __init__(self, services: Services, store: JournalStore) -> None:
-        self._services, self._store = services, store
-        self._features = FeatureSource(services, store)
+    def __init__(self, services: Services, store: JournalStore, kept: JournalKept) -> None:
+        self._services, self._store, self._kept = services, store, kept
+        self._features = FeatureSource(services, kept)
 
     async def analyse(
         self,
@@ -153,7 +155,7 @@ class JournalFlow:
 
     async def _take_kept(self, work: Work, done: Analysed, fields: Mapping[str, str]) -> None:
         if work.keeps:
-            held = await self._store.results(work.tenant, work.owner, [*fields.values()])
+            held = await self._kept.results(work.tenant, work.owner, [*fields.values()], work.left_s)
             done.parts |= {part: held[name] for part, name in fields.items() if name in held}
             done.cached = [*done.parts]
 
@@ -161,7 +163,8 @@ class JournalFlow:
         """Only what was computed with all models: what lacks one is tried again the next time."""
         if work.keeps and not done.features.missing:
             values = {name: (done.parts[part], TTL_S[part]) for part, name in fields.items() if part in done.parts}
-            await self._store.keep_results(work.tenant, work.owner, work.epoch, values)
+            within_s = exchange_of(work.request).context(1).remaining()
+            await self._kept.keep_results(work.tenant, work.owner, work.epoch, values, within_s)
 
 
 def _check_amount(entries: Sequence[Entry], fewest: int, param: str) -> None:
