@@ -35,7 +35,7 @@ class Policy:
 
 CACHE = Policy("cache", 0.05, 3)
 """Cache and counters. Several timeouts are tolerated: a busy event loop alone can be 50 ms late."""
-KEPT = Policy("kept", 1.0, 1)
+KEPT = Policy("kept", 1.0, 3)
 """What is dear to compute again: a hundred inferences are worth a second."""
 RECORDS = Policy("records", 1.0, 1)
 """Stored data: worth waiting for, and worth an honest error."""

@@ -16,7 +16,7 @@ from deployments.state import State
 MOST_FEATURES, MOST_RESULTS = 20_000, 200
 """Fields of one hash; a hash with more is emptied, and fills again."""
 RESULTS_S = 24 * 3600
-_AT_ONCE = 128
+_AT_ONCE = 64
 """Fields of one operation: each has the whole patience, and a busy event loop reads what has come in between."""
 _KEEP = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end

@@ -102,7 +102,7 @@ class FeatureSource:
     async def identify(self, asked: Asked) -> dict[str, Who]:
         """Who answers for each role now; of one that is silent who did when something was kept last, or nobody.
 
-        Raises ``Cancelled`` and ``Overloaded``.
+        Raises ``Cancelled``.
         """
         found: dict[str, Who] = {}
 
@@ -121,7 +121,7 @@ class FeatureSource:
     async def gather(self, asked: Asked, who: Mapping[str, Who]) -> Features:
         """Features by role; a role that does not answer in time is named and left out.
 
-        Raises ``Cancelled`` and ``Overloaded``.
+        Raises ``Cancelled``.
         """
         found = Features()
 

@@ -9,7 +9,7 @@ import pytest
 from http_fakes import FakeFleet, build_services
 
 from deployments.call import ModelState
-from deployments.errors import EngineFault, ModelNotReady
+from deployments.errors import EngineFault, ModelNotReady, Overloaded
 from deployments.journal.kept import JournalKept
 from deployments.journal.keys import INLINE, buckets
 
@@ -431,6 +431,37 @@ async def test_one_role_fails_alone(client, fleet):
     body = await post(client, WHOLE, {"entries": entries(20)})
     assert "emotion" not in {part["part"] for part in body["partial"]}
     assert body["personality_profile"]["emotional_profile"]["joy"] == pytest.approx(70, abs=0.1)
+
+
+async def test_an_overloaded_model_is_named_and_not_kept(stored, fleet):
+    fleet.known["moods"] = ModelState("ready", None, 1)
+    fleet.down = {"moods": Overloaded(3.0)}
+    await store(stored, entries(20))
+    body = await post(stored, WHOLE, {"user_id": "ada"})
+    assert {part["part"]: part["reason"] for part in body["partial"]} == {
+        "emotion": "overloaded", "sentiment": "overloaded"
+    }  # fmt: skip
+    assert body["personality_profile"]["emotional_profile"] is None
+    fleet.down = {}
+    healed = await post(stored, WHOLE, {"user_id": "ada"})
+    assert (healed["partial"], healed["processing_metadata"]["cached"]) == ([], [])
+    assert healed["processing_metadata"]["computed"] == {"emotion": 20, "sentiment": 20, "embedding": 0}
+
+
+async def test_an_overloaded_model_is_asked_once_for_all_its_roles(fleet, open_client):
+    fleet.down = {"minilm": Overloaded(3.0)}
+    async with open_client(build_services(fleet, planned={"sentiment": "feels"})) as client:
+        body = await post(client, WHOLE, {"entries": entries(20)})
+    assert {"embedding", "sentiment"} <= {part["part"] for part in body["partial"]}
+    asked = [options for app, inputs, options, _ in fleet.calls if app == "minilm" and len(inputs) == 20]
+    assert [options for options in asked if "heads" in options] == asked[:1]
+    assert not [options for options in asked if "head" in options]
+
+
+async def test_an_overloaded_analysis_is_for_later(client, fleet):
+    fleet.down = {"journal": Overloaded(3.0)}
+    refused = await post(client, WHOLE, {"entries": entries(20)}, 429)
+    assert refused["error"]["code"] == "overloaded"
 
 
 async def test_heads_on_the_embedding_model_read_a_text_once_with_it(fleet, open_client):
