@@ -85,7 +85,7 @@ class JournalKept:
                 try:
                     values = await self._one(name, [fields[index] for index in some], until)
                 except StateUnavailable:
-                    return found
+                    continue  # the next ones may be in time; while Redis is away trying costs nothing
                 for index, value in zip(some, values, strict=True):
                     found[index] = value
         return found
@@ -119,7 +119,7 @@ class JournalKept:
             try:
                 await self._state.run(write, _left(until), KEPT)
             except StateUnavailable:
-                return
+                continue
 
 
 def _left(until: float | None) -> float | None:

@@ -231,6 +231,20 @@ async def test_features_kept_and_read_by_a_redis_that_is_late(stored, redis_serv
     assert await late(kept.features("default", "ada", [*values])) == [b"value"] * 300
 
 
+async def test_a_full_hash_is_emptied_and_an_erased_writer_gets_nothing_back(stored, redis_server, monkeypatch):
+    monkeypatch.setattr("deployments.journal.kept.MOST_FEATURES", 50)
+    kept, name = JournalKept(stored.services.state, 100), "muster:default:journal:ada:features"
+
+    async def keep(first, epoch=b""):
+        await kept.keep_features("default", "ada", epoch, {b"%d" % number: b"v" for number in range(first, first + 30)})
+        return redis_server.command("HLEN", name)
+
+    assert [await keep(0), await keep(0), await keep(30)] == [b":30\r\n", b":30\r\n", b":30\r\n"]
+    assert await kept.features("default", "ada", [b"0", b"30"]) == [None, b"v"]
+    await stored.delete(ENTRIES)
+    assert await keep(60) == b":0\r\n"
+
+
 async def test_what_is_known_of_a_replaced_text_goes_with_it(stored, redis_server, fleet):
     await store(stored, entries(10))
     await post(stored, WHOLE, {"user_id": "ada"})
