@@ -193,6 +193,8 @@ def _tested(journal: Journal, theme: Theme, name: str, values: Floats) -> Tested
     found = mannwhitneyu(own, rest)
     # Rank-biserial: how much more often the theme's day has the higher value than the lower one.
     strength = float(2 * found.statistic / (len(own) * len(rest)) - 1)
+    # A few very dark days among many brighter ones: ranks and means disagree, and neither word would be true.
+    p = float(found.pvalue) if strength * (own.mean() - rest.mean()) > 0 else 1.0
     terms = ", ".join(theme.terms[:3]) or "of this theme"
 
     def tell() -> Finding:
@@ -206,4 +208,4 @@ def _tested(journal: Journal, theme: Theme, name: str, values: Floats) -> Tested
             () if brighter else (f"Talk with somebody about {terms}.",),
         )
 
-    return Tested("theme", "Mann-Whitney, daily means", float(found.pvalue), tell)
+    return Tested("theme", "Mann-Whitney, daily means", p, tell)

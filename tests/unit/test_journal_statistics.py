@@ -195,6 +195,15 @@ def test_correlations_and_themes_compare_days():
     assert theme.p == pytest.approx(stats.mannwhitneyu(own, rest).pvalue)
 
 
+def test_a_theme_whose_mean_is_lower_is_never_called_brighter():
+    values = np.array([0.1] * 30 + [-1.0] * 6 + [0.0, 0.01] * 20)
+    entries = tuple(Entry(str(day), "x", FIRST + timedelta(days=day)) for day in range(len(values)))
+    (test,) = theme_tests(Journal(entries, None, values), Themes([Theme(np.arange(36), np.arange(3), 0.5)]))
+    assert stats.mannwhitneyu(values[:36], values[36:]).pvalue < 1e-4
+    assert values[:36].mean() < values[36:].mean()
+    assert test.p == 1.0
+
+
 # -- noise -----------------------------------------------------------------------------------------------------------
 
 
