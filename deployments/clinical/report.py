@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from deployments.clinical.appraisal import (
-    Finding,
-    Risk,
-    Vital,
-    confidence_of,
-    findings_of,
-    health_score,
-    recommendations_of,
-    risk_of,
-)
+from deployments.clinical.appraisal import Finding, Vital, findings_of, recommendations_of
 from deployments.clinical.medication import Medication, Note, notes_on
+from deployments.clinical.scores import Risk, confidence_of, health_score, risk_of
 from deployments.clinical.trends import (
+    LEAST_FOR_HALVES,
     Anomaly,
     anomalies_of,
     halves,
@@ -24,7 +17,7 @@ from deployments.clinical.trends import (
     series_of,
     trends_of,
 )
-from deployments.clinical.vitals import Measurement, Sex, parameters, reference
+from deployments.clinical.vitals import Measurement, Reference, Sex, parameters, reference
 
 NOTICE = (
     "Decision support for professionals, computed from the data that were sent and from nothing else. It is no diagnosis, no "
@@ -53,7 +46,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """All findings on a case."""
+    """All findings on a case. ``points``: values that were analysed; ``outside``: given ones outside the period."""
 
     case: Case
     vitals: Sequence[Vital]
@@ -65,6 +58,17 @@ class Analysis:
     confidence: float
     confidence_parts: Mapping[str, float]
     points: int
+    outside: int
+
+    @property
+    def pressing(self) -> Sequence[Finding]:
+        """What needs attention."""
+        return [each for each in self.findings if each.priority in ("urgent", "high")]
+
+    @property
+    def unjudged(self) -> Sequence[Vital]:
+        """Vital signs of which nothing can be said."""
+        return [vital for vital in self.vitals if not vital.judged]
 
 
 def analyse(case: Case) -> Analysis:
@@ -75,15 +79,17 @@ def analyse(case: Case) -> Analysis:
     vitals = []
     for name, each in series.items():
         usual = reference(name, case.age, case.sex)
-        vitals.append(
-            Vital(each, trends[name], usual, anomalies_of(each, usual), halves(each) if case.compared else None)
-        )
+        compared = halves(each) if case.compared else None
+        vitals.append(Vital(each, trends[name], usual, anomalies_of(each, usual), compared, case.age is not None))
     pairs = implausible_pairs(series)
     notes = notes_on(case.medications, case.until.date()) if case.with_medications else []
     findings = findings_of(vitals, pairs, notes)
     confidence, parts = confidence_of(vitals, case.until)
-    risk = risk_of(findings) if case.with_risk else None
-    return Analysis(case, vitals, pairs, notes, findings, risk, health_score(vitals), confidence, parts, len(inside))
+    risk = risk_of(findings, vitals, left_out=not case.with_vitals) if case.with_risk else None
+    points, outside = len(inside) if case.with_vitals else 0, len(case.measurements) - len(inside)
+    return Analysis(
+        case, vitals, pairs, notes, findings, risk, health_score(vitals), confidence, parts, points, outside
+    )
 
 
 def _body_mass(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -103,7 +109,8 @@ def _body_mass(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def body(analysis: Analysis, report_id: str, made: datetime, words: Mapping[str, str]) -> dict[str, Any]:
-    """The report as JSON. ``words``: ``executive_summary``, ``vitals``, ``medications`` and ``source``."""
+    """The report as JSON. ``words``: ``executive_summary``, ``vitals``, ``medications``, ``source`` and, where a language
+    model wrote, ``model``."""
     case = analysis.case
     mass = next((vital.series.current for vital in analysis.vitals if vital.name == "bmi"), None)
     return {
@@ -133,7 +140,9 @@ def body(analysis: Analysis, report_id: str, made: datetime, words: Mapping[str,
             "confidence": analysis.confidence,
             "confidence_parts": analysis.confidence_parts,
             "data_points_analyzed": analysis.points,
-            "data_points_outside_range": len(case.measurements) - analysis.points,
+            "data_points_outside_range": analysis.outside,
+            "vital_signs_not_judged": [vital.name for vital in analysis.unjudged],
+            "model": words.get("model"),
             "analysis_timestamp": made,
         },
     }
@@ -158,14 +167,14 @@ def _vitals(analysis: Analysis, narrative: str) -> dict[str, Any]:
     every = [each for vital in analysis.vitals for each in vital.anomalies]
     every = sorted([*every, *analysis.pairs], key=lambda each: each.at, reverse=True)
     return {
-        "trends": [_vital(vital) for vital in analysis.vitals],
+        "trends": [_vital(vital, analysis.case.compared) for vital in analysis.vitals],
         "anomalies_detected": [_anomaly(each) for each in every[:MOST_ANOMALIES]],
         "anomalies_total": len(every),
         "narrative": narrative,
     }
 
 
-def _vital(vital: Vital) -> dict[str, Any]:
+def _vital(vital: Vital, compared: bool) -> dict[str, Any]:
     series, trend, usual = vital.series, vital.trend, vital.reference
     return {
         "parameter": vital.name,
@@ -184,11 +193,15 @@ def _vital(vital: Vital) -> dict[str, Any]:
         "p_value": None if trend.p_value is None else round(trend.p_value, 6),
         "adverse": vital.adverse,
         "status": vital.status,
-        "reference": None
-        if usual is None
-        else {"low": usual.low, "high": usual.high, "source": usual.source, "note": usual.note},
+        "reference": None if usual is None else _reference(usual),
         "comparison": vital.halves,
+        "comparison_reason": f"Fewer than {LEAST_FOR_HALVES} values." if compared and vital.halves is None else None,
     }
+
+
+def _reference(usual: Reference) -> dict[str, Any]:
+    ends = {"low": usual.low, "high": usual.high, "critical_low": usual.critical_low}
+    return {**ends, "critical_high": usual.critical_high, "source": usual.source, "note": usual.note}
 
 
 def _anomaly(each: Anomaly) -> dict[str, Any]:
@@ -222,4 +235,4 @@ def _medication(each: Medication, day: date) -> dict[str, Any]:
 
 def _risk(risk: Risk) -> dict[str, Any]:
     factors = [{"finding": finding, "text": text, "points": points} for finding, text, points in risk.factors]
-    return {"risk_level": risk.level, "risk_score": risk.score, "factors": factors}
+    return {"risk_level": risk.level, "risk_score": risk.score, "reason": risk.reason, "factors": factors}

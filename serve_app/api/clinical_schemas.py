@@ -1,9 +1,11 @@
 """Requests and answers of the clinical reports."""
 
-from datetime import UTC, date, datetime
+import re
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from deployments.clinical.vitals import Sex
 from deployments.errors import InvalidInput
@@ -12,7 +14,9 @@ from serve_app.api.schemas import STUDENT_ID, Body
 MAX_VITALS, MAX_MEDICATIONS = 1000, 50
 TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?$"
 DAY = r"^\d{4}-\d\d-\d\d$"
-EARLIEST = 1900
+_TIME, _DAY = re.compile(TIME[:-1] + r"\Z", re.ASCII), re.compile(DAY[:-1] + r"\Z", re.ASCII)
+MOMENT_WORDS = "Write a real date and time as 2026-11-03T08:30:00+01:00; without an offset it is UTC"
+EARLIEST, LATEST = 1900, 2200
 VitalName = Literal[
     "heart_rate",
     "respiratory_rate",
@@ -30,28 +34,45 @@ VitalName = Literal[
 ]
 
 
+def _moment(text: str) -> datetime:
+    if not _TIME.match(text):
+        raise PydanticCustomError("moment", MOMENT_WORDS)
+    try:
+        moment = datetime.fromisoformat(text.upper().replace(" ", "T"))
+    except ValueError:
+        raise PydanticCustomError("moment", MOMENT_WORDS) from None
+    _check_year(moment)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _date(text: str) -> date:
+    try:
+        day = date.fromisoformat(text) if _DAY.match(text) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise PydanticCustomError("day", "Write a real date as 2026-11-03")
+    _check_year(day)
+    return day
+
+
+def _check_year(day: date) -> None:
+    if not EARLIEST <= day.year <= LATEST:
+        raise PydanticCustomError("year", f"The year must be {EARLIEST} to {LATEST}")
+
+
 def _time(text: str) -> str:
     _moment(text)
     return text
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text.upper().replace(" ", "T"))
-    except ValueError:
-        raise ValueError("must be a real date and time, for example 2026-11-03T08:30:00Z") from None
-    if not EARLIEST <= moment.year <= 2200:
-        raise ValueError(f"must be in a year from {EARLIEST} to 2200")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _day(text: str) -> str:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("must be a real date, for example 2026-11-03") from None
-    if not EARLIEST <= day.year <= 2200:
-        raise ValueError(f"must be in a year from {EARLIEST} to 2200")
+    _date(text)
+    return text
+
+
+def _end(text: str) -> str:
+    first_of(text)
     return text
 
 
@@ -60,8 +81,31 @@ def moment_of(text: str) -> datetime:
     return _moment(text)
 
 
-Time = Annotated[str, Field(pattern=TIME, description="ISO 8601; UTC where no zone is given."), AfterValidator(_time)]
-Day = Annotated[str, Field(pattern=DAY, description="ISO 8601."), AfterValidator(_day)]
+def first_of(text: str) -> datetime:
+    """The time of a checked text, or the first of its day in UTC."""
+    return datetime.combine(_date(text), time.min, UTC) if _DAY.match(text) else _moment(text)
+
+
+def last_of(text: str) -> datetime:
+    """The time of a checked text, or the last of its day in UTC."""
+    return datetime.combine(_date(text), time.max, UTC) if _DAY.match(text) else _moment(text)
+
+
+# The pattern is only shown: what does not fit it is answered in words, with an example.
+Time = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": TIME}, description="ISO 8601; UTC where no zone is given."),
+    AfterValidator(_time),
+]
+Day = Annotated[str, Field(json_schema_extra={"pattern": DAY}, description="ISO 8601."), AfterValidator(_day)]
+PeriodEnd = Annotated[
+    str,
+    Field(
+        json_schema_extra={"anyOf": [{"pattern": TIME}, {"pattern": DAY}]},
+        description="ISO 8601: a time (UTC where no zone is given), or a date, which is the whole day in UTC.",
+    ),
+    AfterValidator(_end),
+]
 
 
 def _line(text: Any) -> Any:
@@ -83,12 +127,12 @@ class PatientIn(Body):
 
 
 class DateRange(Body):
-    """Both ends included."""
+    """Both ends included, a date's whole day too."""
 
     model_config = ConfigDict(populate_by_name=True)
 
-    since: Time | None = Field(None, alias="from")
-    to: Time | None = None
+    since: PeriodEnd | None = Field(None, alias="from")
+    to: PeriodEnd | None = None
 
 
 class ReportOptions(Body):
@@ -133,7 +177,7 @@ class ReportRequest(Body):
     @model_validator(mode="after")
     def _in_order(self) -> "ReportRequest":
         since, to = self.date_range.since, self.date_range.to
-        if since and to and moment_of(since) > moment_of(to):
+        if since and to and first_of(since) > last_of(to):
             raise InvalidInput("The period ends before it begins.", "date_range.to")
         for index, each in enumerate(self.medications):
             if each.started and each.stopped and each.stopped < each.started:
@@ -145,7 +189,7 @@ CLINICAL_REQUESTS: tuple[type[BaseModel], ...] = (ReportRequest,)
 
 
 class PatientOut(BaseModel):
-    """``bmi``: the newest. ``risk_level``: None where it was not asked for."""
+    """``bmi``: the newest. ``risk_level``: None where it was not asked for, or where nothing could be judged."""
 
     id: str
     name: str | None
@@ -168,7 +212,8 @@ class FindingOut(BaseModel):
 
 class ReportSections(BaseModel):
     """``vitals_analysis``: trends, anomalies_detected, narrative. ``medication_review``: medications, notes, narrative.
-    ``risk_assessment``: risk_level, risk_score, factors. Each recommendation names its finding."""
+    ``risk_assessment``: risk_level, risk_score, factors, and ``reason`` where level and score are null because nothing could be
+    judged. Each recommendation names its finding."""
 
     vitals_analysis: dict[str, Any] | None
     medication_review: dict[str, Any] | None
@@ -177,17 +222,22 @@ class ReportSections(BaseModel):
 
 
 class ReportMetadata(BaseModel):
-    """``confidence``: computed, docs/clinical.md has the formula."""
+    """``confidence``: computed, docs/clinical.md has the formula. ``vital_signs_not_judged``: for want of a range or an age.
+    ``model``: the provider's model that added to the summary; null where the template wrote all of it."""
 
     confidence: float
     confidence_parts: dict[str, float]
     data_points_analyzed: int
     data_points_outside_range: int
+    vital_signs_not_judged: list[str]
+    model: str | None
     analysis_timestamp: datetime
 
 
 class ReportAnswer(BaseModel):
-    """A report. ``partial``: the parts that did not work: narrative, storage. ``reason``: why the template wrote."""
+    """A report. ``partial``: the parts that did not work: narrative, storage. ``reason``: why the template wrote.
+    ``stored``: false where its id cannot be fetched, because the request said ``Cache-Control: no-store`` or Redis did not
+    answer."""
 
     report_id: str
     notice: str
@@ -202,6 +252,8 @@ class ReportAnswer(BaseModel):
     metadata: ReportMetadata
     partial: list[str]
     reason: str | None
+    stored: bool
+    not_stored_because: Literal["no_store", "unavailable"] | None
 
 
 class ReportErased(BaseModel):
