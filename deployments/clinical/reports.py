@@ -37,7 +37,8 @@ def new_id(now: datetime) -> str:
 
 @dataclass(slots=True)
 class Saving:
-    """A report on its way into Redis. ``tried``: set when the first try has ended, well or not; ``task`` ends with the last."""
+    """A report on its way into Redis. ``tried``: set when the first try has ended, well or not; ``task`` ends with the
+    last one."""
 
     value: bytes
     tried: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,9 +75,9 @@ class Reports:
         """A report of the tenant's; None when there is none (any more). Raises ``StateUnavailable``."""
         if not ID.fullmatch(report_id):
             return None
+        key, mark = _keys(context.tenant, report_id)
         if held := self._saving.get((context.tenant, report_id)):
-            return dict(orjson.loads(held.value))
-        key = State.key(context.tenant, "report", report_id)
+            return None if await self._marked(context, mark) else dict(orjson.loads(held.value))
         value = await self._state.run(lambda redis: redis.get(key), context.remaining())
         if value is None:
             return None
@@ -85,13 +86,18 @@ class Reports:
         except (orjson.JSONDecodeError, TypeError, ValueError):
             raise StateUnavailable("A stored record is damaged.", 60.0) from None
 
+    async def _marked(self, context: CallContext, mark: str) -> bool:
+        """Whether a report that is still being stored was erased at another gateway, as far as Redis can be asked."""
+        try:
+            return bool(await self._state.run(lambda redis: redis.exists(mark), context.remaining()))
+        except StateUnavailable:
+            return False
+
     async def erase(self, context: CallContext, report_id: str) -> bool:
-        """Whether there was one. It does not come back, also where some gateway is still storing it."""
+        """Whether there was one. It does not come back, also where some gateway is still storing it. Raises
+        ``StateUnavailable``: then nothing is erased."""
         if not ID.fullmatch(report_id):
             return False
-        held = self._saving.pop((context.tenant, report_id), None)
-        if held and held.task:
-            held.task.cancel()
         key, mark = _keys(context.tenant, report_id)
 
         async def remove(redis: Redis) -> int:
@@ -101,7 +107,11 @@ class Reports:
                 erased: int = (await pipe.execute())[1]
             return erased
 
-        return bool(await self._state.run(remove, context.remaining())) or held is not None
+        erased = bool(await self._state.run(remove, context.remaining()))
+        held = self._saving.pop((context.tenant, report_id), None)
+        if held and held.task:
+            held.task.cancel()
+        return erased or held is not None
 
     async def close(self, timeout_s: float) -> None:
         """Wait for reports that are being stored, at most so long; the others are lost, and the log says how many."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from deployments.clinical.likeness import likeness, with_likeness
 from deployments.clinical.vitals import Measurement, Reference, Status
 
 Direction = Literal["increasing", "decreasing", "no_clear_trend", "insufficient_data"]
@@ -19,10 +20,6 @@ LEAST_FOR_TREND = 5
 LEAST_FOR_OUTLIERS = 6
 LEAST_FOR_HALVES = 8
 ALPHA, OUTLIER_Z = 0.05, 3.5
-LEAST_FOR_LIKENESS = 15
-"""In fewer values a real bend looks like likeness, and a perfect rise would not be told."""
-MOST_LIKENESS = 0.8
-"""With it fifteen values in perfect order are still a trend; more did not lower the rate of false ones."""
 DAY_S = 86_400.0
 
 
@@ -109,32 +106,8 @@ def _trend(series: Series) -> Trend:
     if p_value != p_value:
         # All values are the same: nothing moves, and tau is not defined.
         p_value = 1.0
-    p_value = _with_likeness(p_value, _likeness(series, float(slope.slope)))
+    p_value = with_likeness(p_value, likeness(series.values, days, float(slope.slope)))
     return Trend("no_clear_trend", float(slope.slope), (float(slope.low_slope), float(slope.high_slope)), p_value)
-
-
-def _likeness(series: Series, slope: float) -> float:
-    """How much a value's rank about the line resembles that of the value before it: the correlation at lag one, less its bias
-    in short series (Kendall 1954), 0 to 0.8. The time between two values is not looked at."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    if len(series.values) < LEAST_FOR_LIKENESS:
-        return 0.0
-    apart = rankdata(np.round(np.asarray(series.values) - slope * np.asarray(series.days), 9))
-    apart -= apart.mean()
-    spread = float(apart @ apart)
-    if spread == 0.0:
-        return 0.0
-    found = float(apart[1:] @ apart[:-1]) / spread
-    return min(max(found + (1 + 4 * found) / len(apart), 0.0), MOST_LIKENESS)
-
-
-def _with_likeness(p_value: float, likeness: float) -> float:
-    """The p value of as many values as there would be if each told something new: n x (1 - r) / (1 + r)."""
-    from scipy.stats import norm
-
-    return float(2 * norm.sf(norm.isf(p_value / 2) * ((1 - likeness) / (1 + likeness)) ** 0.5)) if likeness else p_value
 
 
 def _judged(trend: Trend) -> Trend:

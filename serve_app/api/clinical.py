@@ -15,16 +15,18 @@ from deployments.chat.reply_check import Withheld
 from deployments.clinical import export
 from deployments.clinical.medication import Medication
 from deployments.clinical.narrative import messages_for, model_words, template_words
-from deployments.clinical.report import Analysis, Case, analyse, body
+from deployments.clinical.report import Analysis, Case, analyse
+from deployments.clinical.report_body import body
 from deployments.clinical.reports import ID, new_id
 from deployments.clinical.vitals import measured
 from deployments.errors import InvalidInput
 from deployments.reasoning.plain_text import NoText
 from serve_app.api.bodies import read
 from serve_app.api.calls import while_connected
-from serve_app.api.clinical_schemas import ReportAnswer, ReportErased, ReportRequest, first_of, last_of, moment_of
+from serve_app.api.clinical_schemas import ReportAnswer, ReportErased, ReportRequest
 from serve_app.api.errors import responses
 from serve_app.api.exchange import Exchange, exchange_of
+from serve_app.api.moments import first_of, last_of, moment_of
 from serve_app.api.openapi import json_body
 from serve_app.api.parts import Parts
 from serve_app.api.services import Services

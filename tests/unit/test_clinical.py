@@ -11,10 +11,13 @@ import pytest
 
 from deployments.chat.reply_check import Withheld
 from deployments.clinical import export, vitals
+from deployments.clinical.facts import facts_of
 from deployments.clinical.medication import Medication, notes_on
-from deployments.clinical.narrative import checked, facts_of, lead, messages_for, model_words, template_words
-from deployments.clinical.report import Case, analyse, body
+from deployments.clinical.narrative import lead, messages_for, model_words, template_words
+from deployments.clinical.report import Case, analyse
+from deployments.clinical.report_body import body
 from deployments.clinical.scores import LEVELS, MODERATE, POINTS
+from deployments.clinical.summary_check import checked
 from deployments.clinical.vitals import Measurement, measured, reference
 from deployments.errors import InvalidInput
 
@@ -338,9 +341,10 @@ def test_one_unjudged_vital_sign_takes_the_comfort_away_but_not_the_level():
     analysis = analyse(case([*series("heart_rate", [70]), *series("weight", [70])]))
     (found,) = analysis.findings
     assert (found.kind, "no reference range" in found.text) == ("no_range", True)
-    assert "age" not in body(analysis, "x", END, template_words(analysis))["sections"]["recommendations"][0][
-        "recommendation"
-    ]
+    assert (
+        "age"
+        not in body(analysis, "x", END, template_words(analysis))["sections"]["recommendations"][0]["recommendation"]
+    )
     told = summary_of(analysis)
     assert "1 of 2 newest values are inside their reference range." in told
     assert "1 of 2 vital signs could not be judged: Weight." in told
@@ -525,7 +529,10 @@ REVIEWED = "Heart rate needs no attention and is decreasing; everything is stabl
     [
         (REVIEWED, "reassures"),
         ("The heart rate of 142 bpm is decreasing by 6 bpm a day over the whole period.", "contradicts_a_trend"),
-        ("The newest heart rate, 142 bpm, is at a critical level. It has dropped over the period.", "contradicts_a_trend"),
+        (
+            "The newest heart rate, 142 bpm, is at a critical level. It has dropped over the period.",
+            "contradicts_a_trend",
+        ),
         ("The heart rate of 142 bpm is below its reference range and increasing by 6 a day.", "contradicts_a_range"),
         ("The heart rate of 142 bpm lies within the reference range and is increasing by 6.", "contradicts_a_range"),
         ("The heart rate of 142 bpm is increasing by 6 bpm a day. That is fine for this patient.", "reassures"),
@@ -550,10 +557,32 @@ def test_comfort_is_for_those_of_whom_everything_was_judged_and_is_in_order():
             checked(text, analysis)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("The newest heart rate, 86 bpm, is not increasing over the period of the report.", "denied"),
+        ("The newest heart rate, 86 bpm, isn't outside but within its reference range.", "denied"),
+        ("The newest heart rate of 86 bpm shows no clear trend over the period of the report.", "contradicts_a_trend"),
+        ("The newest heart rate of 86 bpm is stable over the whole period of the report.", "contradicts_a_trend"),
+    ],
+)
+def test_a_quiet_trend_may_not_be_denied_either(text, reason):
+    rising = analyse(case(series("heart_rate", [78, 79, 81, 82, 83, 84, 86])))
+    assert rising.findings == []
+    with pytest.raises(Withheld) as withheld:
+        checked(text, rising)
+    assert withheld.value.reason == reason
+
+
 def test_several_vital_signs_are_read_clause_by_clause():
-    given = [*series("systolic_bp", [150 + 3 * i for i in range(8)]), *series("heart_rate", [100 - 3 * i for i in range(8)])]
+    given = [
+        *series("systolic_bp", [150 + 3 * i for i in range(8)]),
+        *series("heart_rate", [100 - 3 * i for i in range(8)]),
+    ]
     analysis = analyse(case(given))
-    sound = "The systolic blood pressure is increasing by 3 mmHg a day, while the heart rate is decreasing by 3 bpm a day."
+    sound = (
+        "The systolic blood pressure is increasing by 3 mmHg a day, while the heart rate is decreasing by 3 bpm a day."
+    )
     assert checked(sound, analysis) == sound
     with pytest.raises(Withheld):
         checked(sound.replace("increasing", "x").replace("decreasing", "increasing"), analysis)
