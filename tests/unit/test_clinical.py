@@ -561,7 +561,7 @@ def test_comfort_is_for_those_of_whom_everything_was_judged_and_is_in_order():
     ("text", "reason"),
     [
         ("The newest heart rate, 86 bpm, is not increasing over the period of the report.", "denied"),
-        ("The newest heart rate, 86 bpm, isn't outside but within its reference range.", "denied"),
+        ("The newest heart rate, 86 bpm, isn't within its reference range over the period.", "denied"),
         ("The newest heart rate of 86 bpm shows no clear trend over the period of the report.", "contradicts_a_trend"),
         ("The newest heart rate of 86 bpm is stable over the whole period of the report.", "contradicts_a_trend"),
     ],
