@@ -141,9 +141,12 @@ class Reports:
                 except WatchError:
                     return
 
-        for attempt in range(TRIES):
+        attempt = 0
+        # While the process ends tries go on until ``close`` has no more time.
+        while attempt < TRIES or self._closing.is_set():
             if attempt:
                 await self._pause(PAUSE_S * 2 ** (attempt - 1))
+            attempt += 1
             try:
                 await self._state.run(write)
                 return
@@ -158,9 +161,9 @@ class Reports:
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
+                await asyncio.sleep(LAST_PAUSE_S)
         except TimeoutError:
             return
-        await asyncio.sleep(LAST_PAUSE_S)
 
 
 def _keys(tenant: str, report_id: str) -> tuple[str, str]:

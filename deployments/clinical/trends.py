@@ -1,9 +1,9 @@
 """Series of measurements, oldest to newest whatever order they came in: trend, anomalies, earlier against later half.
 
 Slopes are Theil-Sen's with their 95 % interval, significance is Kendall's tau against time (both stand one wild value), with
-the effective sample size where values resemble the ones before (Yue and Wang 2004), adjusted over all parameters of a report
-by Benjamini and Hochberg. Outliers by the modified z-score with the median absolute
-deviation (Iglewicz and Hoaglin 1993: 3.5). scipy throughout; it is imported where it is used, off the event loop.
+the effective sample size where values resemble the ones before (``likeness``), adjusted over all parameters of a report by
+Benjamini and Hochberg. Outliers by the modified z-score with the median absolute deviation (Iglewicz and Hoaglin 1993: 3.5).
+scipy throughout; it is imported where it is used, off the event loop.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

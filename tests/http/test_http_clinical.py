@@ -159,6 +159,16 @@ async def test_a_report_still_being_stored_is_stored_before_the_gateway_ends(ope
         assert (found["stored"], found["partial"]) == (True, [])
 
 
+async def test_at_the_end_tries_go_on_until_redis_is_back(open_client, fleet, redis_server):
+    services = build_services(fleet, redis_server.url)
+    async with open_client(services) as client:
+        with failing_after_the_ping(services, redis_server.kill):
+            report = await generate(client)
+        # Later than all tries would take with the pauses of the end.
+        asyncio.get_running_loop().call_later(2, redis_server.start)
+    assert [key.endswith(report["report_id"]) for key in kept_reports(redis_server)] == [True]
+
+
 async def test_the_end_does_not_wait_for_ever(open_client, fleet, redis_server, monkeypatch, caplog):
     monkeypatch.setattr(app_module, "REPORTS_WAIT_S", 0.2)
     services = build_services(fleet, redis_server.url)
