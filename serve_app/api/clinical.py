@@ -112,7 +112,7 @@ class ClinicalRoutes:
         now = datetime.now(UTC)
         report_id = new_id(now)
         report = {**body(analysis, report_id, now, words), "partial": parts.failed, "reason": reason}
-        answer = {**report, **await self._keep(exchange_of(request), report_id, report, parts), "partial": parts.failed}
+        answer = {**report, **await self._keep(exchange, report_id, report, parts)}
         return Response(orjson.dumps(answer), media_type="application/json")
 
     async def _keep(
