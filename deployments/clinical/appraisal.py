@@ -1,66 +1,66 @@
-"""From trends, anomalies and notes to findings, a risk with its factors, a health score and a confidence.
+"""From trends, anomalies and notes to findings that somebody should look at, and a recommendation for each."""
 
-All figures are formulas over what was measured (docs/clinical.md); none was fitted to outcomes, so they order what to look
-at first and predict nothing.
-"""
-
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from deployments.clinical.medication import Note
-from deployments.clinical.trends import DAY_S, Anomaly, Series, Trend
-from deployments.clinical.vitals import Reference, Status, parameters
+from deployments.clinical.trends import Anomaly, Series, Trend
+from deployments.clinical.vitals import Reference, Status, has_range, parameters
 
 Priority = Literal["urgent", "high", "medium", "low"]
-RiskLevel = Literal["low", "moderate", "high", "critical"]
-POINTS: Mapping[str, int] = {
-    "critical_now": 40,
-    "out_of_range_now": 12,
-    "adverse_trend": 10,
-    "outliers": 5,
-    "implausible": 5,
-    "adherence": 8,
-    "many": 5,
-}
-LEVELS: tuple[tuple[int, RiskLevel], ...] = ((70, "critical"), (40, "high"), (15, "moderate"), (0, "low"))
-CORE = ("heart_rate", "respiratory_rate", "systolic_bp", "temperature", "oxygen_saturation")
-"""The vital signs that an adult's early warning score is made of; a report without them knows less."""
-ENOUGH = 10
-RECENCY_DAYS = 30.0
+Category = Literal["vitals", "medication", "data"]
+NEAR_SHARE, NEAR_OPEN_SHARE = 0.1, 0.05
+"""Near a bound: within this share of the range's width, or of the bound itself where the other end is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """All that was found on one parameter. ``anomalies``: newest first."""
+    """All that was found on one parameter. ``anomalies``: newest first. ``aged``: whether the patient's age is known."""
 
     series: Series
     trend: Trend
     reference: Reference | None
     anomalies: Sequence[Anomaly]
     halves: Mapping[str, float] | None = None
+    aged: bool = True
 
     @property
     def name(self) -> str:
         return self.series.parameter
 
     @property
+    def label(self) -> str:
+        return parameters()[self.name].label
+
+    @property
     def status(self) -> Status:
         return self.reference.status(self.series.current) if self.reference else "no_reference"
 
     @property
+    def judged(self) -> bool:
+        """Whether anything can be said of the newest value."""
+        return self.status != "no_reference"
+
+    @property
     def adverse(self) -> bool:
-        """Whether it moves, significantly, away from the middle of the range, on the side where it already is."""
+        """Whether it moves, significantly, towards a side that is worse, and is beyond the bound there or near it."""
         if not self.trend.significant or self.reference is None:
             return False
+        side = "high" if self.trend.direction == "increasing" else "low"
         low, high = self.reference.low, self.reference.high
-        rising = self.trend.direction == "increasing"
-        if low is not None and high is not None:
-            middle = (low + high) / 2
-            return self.series.current > middle if rising else self.series.current < middle
-        return rising if high is not None else not rising
+        bound = high if side == "high" else low
+        if bound is None or parameters()[self.name].worse not in (side, "both"):
+            return False
+        margin = NEAR_OPEN_SHARE * bound if low is None or high is None else NEAR_SHARE * (high - low)
+        return self.series.current >= bound - margin if side == "high" else self.series.current <= bound + margin
+
+    @property
+    def critical_before(self) -> Sequence[Anomaly]:
+        """Critical values where the newest one is not critical; newest first."""
+        if self.status.startswith("critical"):
+            return ()
+        return [each for each in self.anomalies if each.kind == "critical"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +72,15 @@ class Finding:
     about: str
     text: str
     priority: Priority
-    category: Literal["vitals", "medication", "data"]
+    category: Category
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """``factors``: (finding's id, text, points); ``score`` 0 to 100."""
-
-    level: RiskLevel
-    score: int
-    factors: Sequence[tuple[str, str, int]]
+_Found = tuple[str, str, str, Priority, Category]
 
 
 def findings_of(vitals: Sequence[Vital], pairs: Sequence[Anomaly], notes: Sequence[Note]) -> list[Finding]:
     """Everything worth a look, the most pressing first."""
-    found: list[tuple[str, str, str, Priority, Literal["vitals", "medication", "data"]]] = []
+    found: list[_Found] = []
     for vital in vitals:
         found += _on_vital(vital)
     if pairs:
@@ -101,17 +95,9 @@ def findings_of(vitals: Sequence[Vital], pairs: Sequence[Anomaly], notes: Sequen
     return [Finding(f"F{number}", *each) for number, each in enumerate(found, 1)]
 
 
-def _on_vital(vital: Vital) -> list[tuple[str, str, str, Priority, Literal["vitals", "medication", "data"]]]:
-    known = parameters()[vital.name]
-    label, unit, current = known.label, known.unit, f"{vital.series.current:g}"
-    found: list[tuple[str, str, str, Priority, Literal["vitals", "medication", "data"]]] = []
-    if vital.status.startswith("critical"):
-        text = f"{label}: the newest value, {current} {unit}, is at a critical level."
-        found.append(("critical_now", vital.name, text, "urgent", "vitals"))
-    elif vital.status in ("low", "high"):
-        side = "below" if vital.status == "low" else "above"
-        text = f"{label}: the newest value, {current} {unit}, is {side} the reference range."
-        found.append(("out_of_range_now", vital.name, text, "high", "vitals"))
+def _on_vital(vital: Vital) -> list[_Found]:
+    label, unit = vital.label, parameters()[vital.name].unit
+    found = [*_on_values(vital, f"{vital.series.current:g} {unit}", unit)]
     if vital.adverse and vital.trend.slope is not None:
         text = f"{label} is {vital.trend.direction}, by {abs(vital.trend.slope):.3g} {unit} a day."
         found.append(("adverse_trend", vital.name, text, "medium", "vitals"))
@@ -119,59 +105,47 @@ def _on_vital(vital: Vital) -> list[tuple[str, str, str, Priority, Literal["vita
     if outliers:
         text = f"{label}: {outliers} value(s) far from the others."
         found.append(("outliers", vital.name, text, "low", "vitals"))
-    if vital.status == "no_reference":
-        text = f"{label}: there is no reference range for this patient, so it was not judged."
-        found.append(("no_reference", vital.name, text, "low", "data"))
+    if not vital.judged:
+        found.append(_unjudged(vital))
     return found
 
 
-def risk_of(findings: Sequence[Finding]) -> Risk:
-    """The findings' points, at most 100; any critical value makes it critical."""
-    factors = [(each.id, each.text, POINTS[each.kind]) for each in findings if each.kind in POINTS]
-    score = min(100, sum(points for _, _, points in factors))
-    if any(each.kind == "critical_now" for each in findings):
-        return Risk("critical", score, factors)
-    return Risk(next(level for least, level in LEVELS if score >= least), score, factors)
+def _on_values(vital: Vital, current: str, unit: str) -> list[_Found]:
+    found: list[_Found] = []
+    if vital.status.startswith("critical"):
+        text = f"{vital.label}: the newest value, {current}, is at a critical level."
+        found.append(("critical_now", vital.name, text, "urgent", "vitals"))
+    elif vital.status in ("low", "high"):
+        side = "below" if vital.status == "low" else "above"
+        text = f"{vital.label}: the newest value, {current}, is {side} the reference range."
+        found.append(("out_of_range_now", vital.name, text, "high", "vitals"))
+    if critical := vital.critical_before:
+        last = f"{critical[0].value:g} {unit} at {critical[0].at.isoformat(timespec='minutes')}"
+        text = f"{vital.label}: {len(critical)} earlier value(s) at a critical level, the last one {last}."
+        found.append(("critical_before", vital.name, text, "high", "vitals"))
+    return found
 
 
-def health_score(vitals: Sequence[Vital]) -> float | None:
-    """The mean over parameters with a reference of 50 x (share of values inside the range) + 50 x (1, 0.5 or 0 for a newest
-    value that is normal, outside, critical), less 5 for each adverse trend; None without any reference."""
-    judged = [vital for vital in vitals if vital.reference is not None]
-    if not judged:
-        return None
-    scores = []
-    for vital in judged:
-        assert vital.reference is not None
-        inside = sum(vital.reference.status(value) == "normal" for value in vital.series.values) / len(
-            vital.series.values
-        )
-        now = {"normal": 1.0, "low": 0.5, "high": 0.5}.get(vital.status, 0.0)
-        scores.append(50 * inside + 50 * now)
-    return round(max(0.0, sum(scores) / len(scores) - 5 * sum(vital.adverse for vital in judged)), 1)
-
-
-def confidence_of(vitals: Sequence[Vital], until: datetime) -> tuple[float, dict[str, float]]:
-    """0.4 x volume (mean of values / 10, at most 1) + 0.4 x coverage (of the five core vital signs) + 0.2 x recency (e to the
-    power of -days / 30 since the newest value), and the three parts."""
-    if not vitals:
-        return 0.0, {"volume": 0.0, "coverage": 0.0, "recency": 0.0}
-    volume = sum(min(len(vital.series.values) / ENOUGH, 1.0) for vital in vitals) / len(vitals)
-    names = {vital.name for vital in vitals}
-    coverage = sum(name in names for name in CORE) / len(CORE)
-    newest = max(vital.series.times[-1] for vital in vitals)
-    recency = math.exp(-max(0.0, (until - newest).total_seconds() / DAY_S) / RECENCY_DAYS)
-    parts = {"volume": round(volume, 4), "coverage": round(coverage, 4), "recency": round(recency, 4)}
-    return round(0.4 * volume + 0.4 * coverage + 0.2 * recency, 4), parts
+def _unjudged(vital: Vital) -> _Found:
+    if not has_range(vital.name):
+        return ("no_range", vital.name, f"{vital.label} has no reference range and was not judged.", "low", "data")
+    if vital.aged:
+        text = f"{vital.label}: there is no reference range for this age, so the newest value was not judged."
+        return ("no_reference", vital.name, text, "low", "data")
+    text = f"{vital.label}: the range depends on the age, which is not given, so the newest value was not judged."
+    return ("no_age", vital.name, text, "medium", "data")
 
 
 _ADVICE: Mapping[str, str] = {
     "critical_now": "Have a clinician look at this value now, and measure it again.",
+    "critical_before": "Have a clinician look at these values soon; check whether they were measured correctly.",
     "out_of_range_now": "Measure again under standard conditions and discuss the value with a clinician.",
     "adverse_trend": "Watch this trend at the next visits and look for its cause.",
     "outliers": "Check whether these values were measured and written down correctly.",
     "implausible": "Check the blood pressure entries of these times.",
-    "no_reference": "Judge this value by hand; give age and sex where they are missing.",
+    "no_range": "Judge this value by hand.",
+    "no_age": "Give the patient's age, or judge this value by hand.",
+    "no_reference": "Judge this value by hand.",
     "duplicate": "Check whether the entry is there twice by mistake.",
     "incomplete": "Complete the entry.",
     "adherence": "Ask what makes it hard to take the medicine as agreed.",

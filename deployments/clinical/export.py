@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).parent
 
 def html(report: Mapping[str, Any]) -> str:
     """The page; it has no script and loads nothing."""
-    return str(_template().render(r=report, advice=_advice(report), shown=_shown, day=_day))
+    return str(_template().render(r=report, advice=_advice(report), shown=_shown, day=_day, level=_level))
 
 
 def pdf(report: Mapping[str, Any]) -> bytes:
@@ -47,12 +47,13 @@ def _write(document: Any, report: Mapping[str, Any]) -> None:
     _text(document, report["notice"], bold=True)
     _heading(document, f"Report {report['report_id']}")
     named = f", {patient['name']}" if patient["name"] else ""
-    period = report["analysis_date_range"]
+    period, model = report["analysis_date_range"], report["metadata"]["model"]
+    writer = f"{report['generated_by']} ({model})" if model else report["generated_by"]
     _text(
         document,
         f"Patient {patient['id']}{named}; age {_shown(patient['age'])}, sex {patient['sex']}, body mass index "
         f"{_shown(patient['bmi'])}. Period {_day(period['from'])} to {_day(period['to'])}; made "
-        f"{_day(report['report_date'])} by {report['generated_by']}.",
+        f"{_day(report['report_date'])} by {writer}.",
     )
     _heading(document, "Summary")
     _text(document, report["executive_summary"])
@@ -69,7 +70,7 @@ def _write(document: Any, report: Mapping[str, Any]) -> None:
             ((m["name"], m["dose"], m["frequency"], m["started"], m["stopped"]) for m in review["medications"]),
         )
     if risk := sections["risk_assessment"]:
-        _heading(document, f"Risk: {risk['risk_level']}, {risk['risk_score']} of 100 points")
+        _heading(document, f"Risk: {_level(risk)}")
         _table(
             document,
             ("Finding", "Points", "Factor"),
@@ -124,6 +125,13 @@ def _table(document: Any, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -
 
 def _advice(report: Mapping[str, Any]) -> dict[str, str]:
     return {each["finding"]: each["recommendation"] for each in report["sections"]["recommendations"]}
+
+
+def _level(risk: Mapping[str, Any]) -> str:
+    """The level and its points, or why there is none."""
+    if risk["risk_level"] is None:
+        return f"not assessed. {risk['reason']}"
+    return f"{risk['risk_level']}, {risk['risk_score']} of 100 points"
 
 
 def _shown(value: Any) -> str:

@@ -1,8 +1,9 @@
 """Series of measurements, oldest to newest whatever order they came in: trend, anomalies, earlier against later half.
 
-Slopes are Theil-Sen's with their 95 % interval, significance is Kendall's tau against time (both stand one wild value),
-adjusted over all parameters of a report by Benjamini and Hochberg. Outliers by the modified z-score with the median absolute
-deviation (Iglewicz and Hoaglin 1993: 3.5). scipy throughout; it is imported where it is used, off the event loop.
+Slopes are Theil-Sen's with their 95 % interval, significance is Kendall's tau against time (both stand one wild value), with
+the effective sample size where values resemble the ones before (``likeness``), adjusted over all parameters of a report by
+Benjamini and Hochberg. Outliers by the modified z-score with the median absolute deviation (Iglewicz and Hoaglin 1993: 3.5).
+scipy throughout; it is imported where it is used, off the event loop.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from deployments.clinical.likeness import likeness, with_likeness
 from deployments.clinical.vitals import Measurement, Reference, Status
 
 Direction = Literal["increasing", "decreasing", "no_clear_trend", "insufficient_data"]
 LEAST_FOR_TREND = 5
 """With four values in perfect order Kendall's p is still 0.08."""
 LEAST_FOR_OUTLIERS = 6
+LEAST_FOR_HALVES = 8
 ALPHA, OUTLIER_Z = 0.05, 3.5
 DAY_S = 86_400.0
 
@@ -103,6 +106,7 @@ def _trend(series: Series) -> Trend:
     if p_value != p_value:
         # All values are the same: nothing moves, and tau is not defined.
         p_value = 1.0
+    p_value = with_likeness(p_value, likeness(series.values, days, float(slope.slope)))
     return Trend("no_clear_trend", float(slope.slope), (float(slope.low_slope), float(slope.high_slope)), p_value)
 
 
@@ -158,12 +162,12 @@ def implausible_pairs(all_series: Mapping[str, Series]) -> list[Anomaly]:
 
 
 def halves(series: Series) -> dict[str, float] | None:
-    """The earlier half against the later by Mann and Whitney's U; None with fewer than four values in each."""
+    """The earlier half against the later by Mann and Whitney's U; None with fewer than ``LEAST_FOR_HALVES`` values."""
     from scipy.stats import mannwhitneyu
 
-    half = len(series.values) // 2
-    if half < 4:
+    if len(series.values) < LEAST_FOR_HALVES:
         return None
+    half = len(series.values) // 2
     earlier, later = series.values[:half], series.values[half:]
     return {
         "earlier_average": round(sum(earlier) / len(earlier), 4),

@@ -16,24 +16,28 @@ import yaml
 from deployments.errors import InvalidInput
 
 Sex = Literal["female", "male", "other", "unknown"]
+Worse = Literal["low", "high", "both"]
 Status = Literal["normal", "low", "high", "critical_low", "critical_high", "no_reference"]
 _FILE = Path(__file__).with_name("ranges.yaml")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """``units``: name to (factor, offset) into ``unit``; ``possible``: both bounds, in ``unit``."""
+    """``units``: name to (factor, offset) into ``unit``; ``possible``: both bounds, in ``unit``; ``worse``: the sides of the
+    range on which a trend is adverse."""
 
     name: str
     label: str
     unit: str
     possible: tuple[float, float]
     units: Mapping[str, tuple[float, float]]
+    worse: Worse
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A usual range, both ends included; None: open. ``note``: where it is the envelope of two rows."""
+    """A usual range, both ends included; None: open, and with both ends open only critical values are judged. ``note``:
+    where it is the envelope of two rows, or holds for every age."""
 
     low: float | None
     high: float | None
@@ -47,6 +51,8 @@ class Reference:
             return "critical_low"
         if self.critical_high is not None and value >= self.critical_high:
             return "critical_high"
+        if self.low is None and self.high is None:
+            return "no_reference"
         if self.low is not None and value < self.low:
             return "low"
         return "high" if self.high is not None and value > self.high else "normal"
@@ -71,6 +77,7 @@ def parameters() -> Mapping[str, Parameter]:
             row["unit"],
             (float(row["possible"][0]), float(row["possible"][1])),
             {unit: (float(factor), float(offset)) for unit, (factor, offset) in row["units"].items()},
+            row["worse"],
         )
         for name, row in _table()["parameters"].items()
     }
@@ -109,17 +116,36 @@ def measured(parameter: str, value: float, unit: str | None, at: datetime, param
     return Measurement(parameter, round(converted, 4), at)
 
 
+def any_age() -> Sequence[Mapping[str, Any]]:
+    """What holds at every age, a row for each parameter that has such bounds."""
+    held: Sequence[Mapping[str, Any]] = _table()["any_age"]
+    return held
+
+
+def has_range(parameter: str) -> bool:
+    """Whether the table has a range of it for any age."""
+    return any(row["parameter"] == parameter for row in rows())
+
+
 def reference(parameter: str, age: float | None, sex: Sex) -> Reference | None:
-    """The usual range; None where the table has none for this age, or the age is not known.
+    """The usual range. Without an age, or at one that has no row, what holds at every age; None where nothing does.
 
     Where the sex is neither female nor male and the table tells them apart, both rows together.
     """
-    if age is None:
-        return None
-    fitting = [row for row in rows() if row["parameter"] == parameter and row["from"] <= age < row["to"]]
+    fitting = [row for row in rows() if row["parameter"] == parameter and _covers(row, age)]
     fitting = [row for row in fitting if row["sex"] in ("any", sex)] or fitting
-    if not fitting:
-        return None
+    if fitting:
+        return _envelope(fitting, "both sexes' ranges together" if len(fitting) > 1 else None)
+    fitting = [row for row in any_age() if row["parameter"] == parameter]
+    return _envelope(fitting, "only what holds at every age") if fitting else None
+
+
+def _covers(row: Mapping[str, Any], age: float | None) -> bool:
+    return age is not None and bool(row["from"] <= age < row["to"])
+
+
+def _envelope(fitting: Sequence[Mapping[str, Any]], note: str | None) -> Reference:
+    """One range out of one row or more: the widest."""
     lows, highs = [row["low"] for row in fitting], [row["high"] for row in fitting]
     critical = [row.get("critical", [None, None]) for row in fitting]
     return Reference(
@@ -127,8 +153,8 @@ def reference(parameter: str, age: float | None, sex: Sex) -> Reference | None:
         high=None if None in highs else max(highs),
         critical_low=None if any(each[0] is None for each in critical) else min(each[0] for each in critical),
         critical_high=None if any(each[1] is None for each in critical) else max(each[1] for each in critical),
-        source=", ".join(dict.fromkeys(row["source"] for row in fitting)),
-        note="both sexes' ranges together" if len(fitting) > 1 else None,
+        source=", ".join(dict.fromkeys(name.strip() for row in fitting for name in row["source"].split(","))),
+        note=note,
     )
 
 

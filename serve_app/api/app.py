@@ -39,6 +39,8 @@ from serve_app.api.telemetry import Telemetry
 from serve_app.api.transcripts import Transcripts
 from serve_app.api.weights import WeightRoutes
 
+REPORTS_WAIT_S = 5.0
+"""At the end, for clinical reports that are still being stored."""
 DESCRIPTION = (
     "A team's own models on its own machines: embeddings, labels, generated text, and skill assessments with their "
     "evidence. "
@@ -151,6 +153,7 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
             if services.remote is not None:
                 await services.remote.close()
             await services.words.close()
+            await services.clinical_reports.close(REPORTS_WAIT_S)
             await services.state.close()
             services.access_log.stop()
 

@@ -1,5 +1,6 @@
 """From bytes to a checked request: JSON by orjson, shape by pydantic, errors that name the field, not its value."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -11,6 +12,8 @@ from deployments.errors import InvalidInput
 from serve_app.errors import MalformedBody
 
 Model = TypeVar("Model", bound=BaseModel)
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
+"""What may have been meant as a field's name; any other unknown key may be somebody's words."""
 _OWN_WORDS = {"extra_forbidden": "This field is not known here; remove it.", "missing": "This field is required."}
 
 
@@ -52,8 +55,10 @@ def validate(value: Any, model: type[Model]) -> Model:
 def refuse(problems: Sequence[Any]) -> NoReturn:
     """Raise ``InvalidInput`` for the first of pydantic's errors; the others are counted."""
     first = problems[0]
-    param = _path(first["loc"])
-    words = _OWN_WORDS.get(first["type"]) or f"{first['msg']}."
+    loc, words = first["loc"], _OWN_WORDS.get(first["type"]) or f"{first['msg']}."
+    if first["type"] == "extra_forbidden" and not (isinstance(loc[-1], str) and _FIELD.fullmatch(loc[-1])):
+        loc, words = loc[:-1], "A field in here is not known; remove it."
+    param = _path(loc)
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     raise InvalidInput(f"{words}{more}", param or "body") from None
 

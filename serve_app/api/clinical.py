@@ -14,24 +14,26 @@ from starlette.responses import Response
 from deployments.chat.reply_check import Withheld
 from deployments.clinical import export
 from deployments.clinical.medication import Medication
-from deployments.clinical.narrative import checked, messages_for, template_words
-from deployments.clinical.report import Analysis, Case, analyse, body
-from deployments.clinical.reports import ID, Reports, new_id
+from deployments.clinical.narrative import messages_for, model_words, template_words
+from deployments.clinical.report import Analysis, Case, analyse
+from deployments.clinical.report_body import body
+from deployments.clinical.reports import ID, new_id
 from deployments.clinical.vitals import measured
 from deployments.errors import InvalidInput
 from deployments.reasoning.plain_text import NoText
 from serve_app.api.bodies import read
 from serve_app.api.calls import while_connected
-from serve_app.api.clinical_schemas import ReportAnswer, ReportErased, ReportRequest, moment_of
+from serve_app.api.clinical_schemas import ReportAnswer, ReportErased, ReportRequest
 from serve_app.api.errors import responses
-from serve_app.api.exchange import exchange_of
+from serve_app.api.exchange import Exchange, exchange_of
+from serve_app.api.moments import first_of, last_of, moment_of
 from serve_app.api.openapi import json_body
 from serve_app.api.parts import Parts
 from serve_app.api.services import Services
 from serve_app.errors import UnknownReport
 
 SAVE_WAIT_S = 0.05
-"""Storing usually takes less; the answer does not wait longer for it."""
+"""The first try to store usually takes less; the answer does not wait longer for it."""
 RESERVED = "generate"
 """A route of its own, with another method."""
 ReportId = Annotated[str, Path(json_schema_extra={"pattern": f"^{ID.pattern}$"}, description="As the answer gave it.")]
@@ -44,7 +46,7 @@ class ClinicalRoutes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._reports = Reports(services.state, services.settings.report_ttl_s)
+        self._reports = services.clinical_reports
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -75,7 +77,10 @@ class ClinicalRoutes:
         )
 
     async def generate(self, request: Request) -> Response:
-        """Trends, ranges, anomalies, notes, risk and recommendations. Decision support, not a diagnosis."""
+        """Trends, ranges, anomalies, notes, risk and recommendations. Decision support, not a diagnosis.
+
+        `Cache-Control: no-store` keeps the report from being stored: its id cannot be fetched, exported or erased then.
+        """
         case = _case(await read(request, ReportRequest))
         return await while_connected(request.receive, self._generate(request, case))
 
@@ -107,12 +112,24 @@ class ClinicalRoutes:
         now = datetime.now(UTC)
         report_id = new_id(now)
         report = {**body(analysis, report_id, now, words), "partial": parts.failed, "reason": reason}
+        answer = {**report, **await self._keep(exchange, report_id, report, parts)}
+        return Response(orjson.dumps(answer), media_type="application/json")
+
+    async def _keep(
+        self, exchange: Exchange, report_id: str, report: Mapping[str, Any], parts: Parts
+    ) -> Mapping[str, bool | str | None]:
+        """Begin to store the report unless the client does not want it; whether it can be fetched, and if not, why."""
+        if exchange.context(1).no_store:
+            return {"stored": False, "not_stored_because": "no_store"}
         await parts.take("storage", self._services.state.ping, 0.5)
+        kept = {"stored": True, "not_stored_because": None}
         if "storage" not in parts.failed:
-            # Shielded: a client that leaves now has nobody else to tell it the id, but half a write helps nobody.
-            saving = self._reports.save(exchange.tenant, report_id, report)
-            await asyncio.wait({saving}, timeout=SAVE_WAIT_S)
-        return Response(orjson.dumps(report), media_type="application/json")
+            # In a task of its own: a client that leaves now has nobody else to tell it the id, but half a write helps nobody.
+            saving = self._reports.save(exchange.tenant, report_id, {**report, **kept})
+            if not await saving.first_try(SAVE_WAIT_S):
+                return kept
+            parts.fail("storage")
+        return {"stored": False, "not_stored_because": "unavailable"}
 
     async def _words(self, analysis: Analysis, parts: Parts) -> tuple[Mapping[str, str], str | None]:
         """The words, and why the template wrote all of them."""
@@ -123,7 +140,7 @@ class ClinicalRoutes:
             return words, "nothing_measured"
         try:
             text = await self._services.words.write(messages_for(analysis), parts.deadline, "clinical")
-            return {**words, "executive_summary": checked(text, analysis), "source": "llm"}, None
+            return model_words(text, self._services.words.name, analysis), None
         except NoText as none:
             reason = none.reason
         except Withheld as withheld:
@@ -165,8 +182,8 @@ def _case(asked: ReportRequest) -> Case:
             Medication(each.name, each.dose, each.frequency, _day(each.started), _day(each.stopped), each.adherence)
             for each in asked.medications
         ],
-        moment_of(since) if since else None,
-        moment_of(to) if to else max([now, *(each.at for each in measurements)]),
+        first_of(since) if since else None,
+        last_of(to) if to else max([now, *(each.at for each in measurements)]),
         options.include_vitals,
         options.include_medications,
         options.include_risk_assessment,

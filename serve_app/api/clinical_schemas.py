@@ -1,18 +1,16 @@
 """Requests and answers of the clinical reports."""
 
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from deployments.clinical.vitals import Sex
 from deployments.errors import InvalidInput
+from serve_app.api.moments import Day, PeriodEnd, Time, first_of, last_of
 from serve_app.api.schemas import STUDENT_ID, Body
 
 MAX_VITALS, MAX_MEDICATIONS = 1000, 50
-TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?$"
-DAY = r"^\d{4}-\d\d-\d\d$"
-EARLIEST = 1900
 VitalName = Literal[
     "heart_rate",
     "respiratory_rate",
@@ -28,40 +26,6 @@ VitalName = Literal[
     "bmi",
     "waist",
 ]
-
-
-def _time(text: str) -> str:
-    _moment(text)
-    return text
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text.upper().replace(" ", "T"))
-    except ValueError:
-        raise ValueError("must be a real date and time, for example 2026-11-03T08:30:00Z") from None
-    if not EARLIEST <= moment.year <= 2200:
-        raise ValueError(f"must be in a year from {EARLIEST} to 2200")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _day(text: str) -> str:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("must be a real date, for example 2026-11-03") from None
-    if not EARLIEST <= day.year <= 2200:
-        raise ValueError(f"must be in a year from {EARLIEST} to 2200")
-    return text
-
-
-def moment_of(text: str) -> datetime:
-    """The time of a checked text; UTC where it says no zone."""
-    return _moment(text)
-
-
-Time = Annotated[str, Field(pattern=TIME, description="ISO 8601; UTC where no zone is given."), AfterValidator(_time)]
-Day = Annotated[str, Field(pattern=DAY, description="ISO 8601."), AfterValidator(_day)]
 
 
 def _line(text: Any) -> Any:
@@ -83,12 +47,12 @@ class PatientIn(Body):
 
 
 class DateRange(Body):
-    """Both ends included."""
+    """Both ends included, a date's whole day too."""
 
     model_config = ConfigDict(populate_by_name=True)
 
-    since: Time | None = Field(None, alias="from")
-    to: Time | None = None
+    since: PeriodEnd | None = Field(None, alias="from")
+    to: PeriodEnd | None = None
 
 
 class ReportOptions(Body):
@@ -133,7 +97,7 @@ class ReportRequest(Body):
     @model_validator(mode="after")
     def _in_order(self) -> "ReportRequest":
         since, to = self.date_range.since, self.date_range.to
-        if since and to and moment_of(since) > moment_of(to):
+        if since and to and first_of(since) > last_of(to):
             raise InvalidInput("The period ends before it begins.", "date_range.to")
         for index, each in enumerate(self.medications):
             if each.started and each.stopped and each.stopped < each.started:
@@ -145,7 +109,7 @@ CLINICAL_REQUESTS: tuple[type[BaseModel], ...] = (ReportRequest,)
 
 
 class PatientOut(BaseModel):
-    """``bmi``: the newest. ``risk_level``: None where it was not asked for."""
+    """``bmi``: the newest. ``risk_level``: None where it was not asked for, or where nothing could be judged."""
 
     id: str
     name: str | None
@@ -168,7 +132,8 @@ class FindingOut(BaseModel):
 
 class ReportSections(BaseModel):
     """``vitals_analysis``: trends, anomalies_detected, narrative. ``medication_review``: medications, notes, narrative.
-    ``risk_assessment``: risk_level, risk_score, factors. Each recommendation names its finding."""
+    ``risk_assessment``: risk_level, risk_score, factors, and ``reason`` where level and score are null because nothing could
+    be judged. Each recommendation names its finding."""
 
     vitals_analysis: dict[str, Any] | None
     medication_review: dict[str, Any] | None
@@ -177,17 +142,22 @@ class ReportSections(BaseModel):
 
 
 class ReportMetadata(BaseModel):
-    """``confidence``: computed, docs/clinical.md has the formula."""
+    """``confidence``: computed, docs/clinical.md has the formula. ``vital_signs_not_judged``: for want of a range or an age.
+    ``model``: the provider's model that added to the summary; null where the template wrote all of it."""
 
     confidence: float
     confidence_parts: dict[str, float]
     data_points_analyzed: int
     data_points_outside_range: int
+    vital_signs_not_judged: list[str]
+    model: str | None
     analysis_timestamp: datetime
 
 
 class ReportAnswer(BaseModel):
-    """A report. ``partial``: the parts that did not work: narrative, storage. ``reason``: why the template wrote."""
+    """A report. ``partial``: the parts that did not work: narrative, storage. ``reason``: why the template wrote.
+    ``stored``: false where its id cannot be fetched, because the request said ``Cache-Control: no-store`` or Redis did not
+    answer."""
 
     report_id: str
     notice: str
@@ -202,6 +172,8 @@ class ReportAnswer(BaseModel):
     metadata: ReportMetadata
     partial: list[str]
     reason: str | None
+    stored: bool
+    not_stored_because: Literal["no_store", "unavailable"] | None
 
 
 class ReportErased(BaseModel):

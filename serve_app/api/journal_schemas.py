@@ -22,7 +22,10 @@ class JournalEntry(Body):
     id: str = Field(pattern=STUDENT_ID, description="The same id again replaces the entry.")
     text: str = Field(min_length=1, max_length=MAX_ENTRY_CHARS)
     created_at: str = Field(
-        pattern=MOMENT, examples=["2026-03-01T18:30:00+01:00"], description="ISO 8601; UTC without an offset."
+        # Only shown: ``parse_moment`` answers what does not fit in words.
+        json_schema_extra={"pattern": MOMENT},
+        examples=["2026-03-01T18:30:00+01:00"],
+        description="ISO 8601; UTC without an offset.",
     )
     mood: float | None = Field(None, ge=0, le=10, description="The writer's own figure, 0 (worst) to 10.")
 

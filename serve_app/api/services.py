@@ -7,6 +7,7 @@ from typing import Any
 
 from deployments.call import Fleet
 from deployments.chat.help_lines import HelpLines, load_help_lines
+from deployments.clinical.reports import Reports as ClinicalReports
 from deployments.observations import Observations
 from deployments.reasoning.plain_text import PlainTextModel
 from deployments.served import Served
@@ -49,6 +50,7 @@ class Services:
     shared_metrics: SharedMetrics = field(init=False)
     observations: Observations = field(init=False)
     drift: DriftWatch = field(init=False)
+    clinical_reports: ClinicalReports = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shared_metrics", SharedMetrics(self.metrics, self.state))
@@ -57,4 +59,5 @@ class Services:
         object.__setattr__(self, "help_lines", load_help_lines(self.settings.help_lines, self.settings.help_country))
         object.__setattr__(self, "observations", Observations(self.state, self.settings.event_days))
         object.__setattr__(self, "drift", DriftWatch(Served(self.state), self.keys, self.metrics))
+        object.__setattr__(self, "clinical_reports", ClinicalReports(self.state, self.settings.report_ttl_s))
         object.__setattr__(self, "weights", WeightKeeper(self.state, self.weights_file))

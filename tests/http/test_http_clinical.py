@@ -1,14 +1,17 @@
 """Clinical reports over HTTP: made, stored behind the answer, found within the tenant, exported, and private."""
 
+import asyncio
 import json
 import logging
 import re
+from contextlib import contextmanager
 
 import pytest
 from http_fakes import build_services
 from language_fakes import connected, language_model
 
 from deployments.clinical.reports import ID
+from serve_app.api import app as app_module
 
 GENERATE = "/api/v1/ai-analysis/generate"
 PRESSURES = [
@@ -23,6 +26,7 @@ REQUEST = {
     "date_range": {"from": "2026-09-01T00:00:00Z", "to": "2026-09-30T00:00:00Z"},
 }
 GOOD = "The newest systolic blood pressure, 152 mmHg, is above its reference range and increasing by 3 mmHg a day."
+CONTRADICTS = "Heart rate needs no attention and is decreasing; everything is stable and nothing is critical today."
 
 
 async def generate(client, **change):
@@ -80,11 +84,33 @@ async def test_nothing_given_is_a_report_that_says_so(stored):
     assert report["overall_health_score"] is None
     assert report["metadata"]["confidence"] == 0.0
     assert "No data" in report["executive_summary"]
+    assert report["patient"]["risk_level"] is None
+    risk = report["sections"]["risk_assessment"]
+    assert (risk["risk_level"], risk["reason"]) == (None, "No vital signs were given for this period.")
+    page = await stored.get(f"/api/v1/ai-analysis/{report['report_id']}/export")
+    assert "Risk: not assessed. No vital signs were given for this period." in page.text
+
+
+async def test_vitals_that_were_left_out_are_not_counted_and_have_no_risk(stored):
+    vitals = [{"parameter": "heart_rate", "value": 140, "at": "2026-09-01T08:00:00Z"}]
+    report = await generate(stored, vitals=vitals, medications=[], options={"include_vitals": False})
+    assert report["metadata"]["data_points_analyzed"] == 0
+    assert report["sections"]["risk_assessment"]["risk_level"] is None
+    assert "1 values were analysed" not in report["executive_summary"]
+
+
+async def test_no_age_no_comfort(stored):
+    vitals = [{"parameter": "heart_rate", "value": 150, "at": "2026-09-01T08:00:00Z"}]
+    report = await generate(stored, vitals=vitals, medications=[], patient={})
+    assert report["patient"]["risk_level"] is None
+    assert report["metadata"]["vital_signs_not_judged"] == ["heart_rate"]
+    vitals += [{"parameter": "oxygen_saturation", "value": 60, "at": "2026-09-01T08:00:00Z"}]
+    assert (await generate(stored, vitals=vitals, patient={}))["patient"]["risk_level"] == "critical"
 
 
 async def test_without_redis_the_report_is_made_and_says_that_it_is_not_kept(client):
     report = await generate(client)
-    assert report["partial"] == ["storage"]
+    assert (report["partial"], report["stored"], report["not_stored_because"]) == (["storage"], False, "unavailable")
     found = await client.get(f"/api/v1/ai-analysis/{report['report_id']}")
     assert (found.status_code, found.json()["error"]["code"]) == (503, "state_unavailable")
 
@@ -93,6 +119,105 @@ async def test_with_redis_dead_too(open_client, fleet, redis_server):
     async with open_client(build_services(fleet, redis_server.url)) as client:
         redis_server.kill()
         assert (await generate(client))["partial"] == ["storage"]
+
+
+@contextmanager
+def failing_after_the_ping(services, fail):
+    """Redis answers the flow's ping and then ``fail`` is done to it."""
+    state, ping = services.state, services.state.ping
+
+    async def answer_then_fail():
+        await ping()
+        fail()
+
+    state.ping = answer_then_fail
+    yield
+    state.ping = ping
+
+
+def kept_reports(redis_server):
+    return [key for key in redis_server.command("KEYS", "*").decode().split() if ":report:" in key]
+
+
+async def until(condition, seconds=20):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_report_still_being_stored_is_stored_before_the_gateway_ends(open_client, fleet, redis_server):
+    services = build_services(fleet, redis_server.url)
+    async with open_client(services) as client:
+        with failing_after_the_ping(services, redis_server.kill):
+            report = await generate(client)
+        assert (report["stored"], report["partial"]) == (False, ["storage"])
+        redis_server.start()
+        assert kept_reports(redis_server) == []
+    assert [key.endswith(report["report_id"]) for key in kept_reports(redis_server)] == [True]
+    async with open_client(build_services(fleet, redis_server.url)) as other:
+        found = (await other.get(f"/api/v1/ai-analysis/{report['report_id']}")).json()
+        assert (found["stored"], found["partial"]) == (True, [])
+
+
+async def test_at_the_end_tries_go_on_until_redis_is_back(open_client, fleet, redis_server):
+    services = build_services(fleet, redis_server.url)
+    async with open_client(services) as client:
+        with failing_after_the_ping(services, redis_server.kill):
+            report = await generate(client)
+        # Later than all tries would take with the pauses of the end.
+        asyncio.get_running_loop().call_later(2, redis_server.start)
+    assert [key.endswith(report["report_id"]) for key in kept_reports(redis_server)] == [True]
+
+
+async def test_the_end_does_not_wait_for_ever(open_client, fleet, redis_server, monkeypatch, caplog):
+    monkeypatch.setattr(app_module, "REPORTS_WAIT_S", 0.2)
+    services = build_services(fleet, redis_server.url)
+    async with open_client(services) as client:
+        with failing_after_the_ping(services, redis_server.kill):
+            await generate(client)
+    assert "1 report(s) could not be stored before the process ended." in caplog.text
+
+
+async def test_a_slow_redis_is_waited_for_in_the_background(open_client, fleet, redis_server):
+    services = build_services(fleet, redis_server.url)
+    async with open_client(services) as client:
+        with failing_after_the_ping(services, lambda: redis_server.freeze(frozen=True)):
+            report = await generate(client)
+        assert (report["stored"], report["partial"]) == (True, [])
+        path = f"/api/v1/ai-analysis/{report['report_id']}"
+        assert (await client.get(path)).json() == report, "from memory"
+        redis_server.freeze(frozen=False)
+        await until(lambda: kept_reports(redis_server))
+
+
+async def test_an_erased_report_does_not_come_back(open_client, fleet, redis_server):
+    services = build_services(fleet, redis_server.url)
+    async with open_client(services) as client, open_client(build_services(fleet, redis_server.url)) as other:
+        for eraser in (client, other):
+            with failing_after_the_ping(services, redis_server.kill):
+                report = await generate(client)
+            redis_server.start()
+            path = f"/api/v1/ai-analysis/{report['report_id']}"
+            assert (await client.get(path)).status_code == 200, "from memory"
+            erased = await eraser.delete(path)
+            while erased.status_code == 503:
+                await asyncio.sleep(0.05)
+                erased = await eraser.delete(path)
+            assert (erased.status_code, erased.json()["erased"]) == (200, eraser is client)
+            saving = [each.task for each in services.clinical_reports._saving.values()]
+            await asyncio.wait_for(asyncio.gather(*saving, return_exceptions=True), 20)
+            assert kept_reports(redis_server) == []
+            assert [(await each.get(path)).status_code for each in (client, other)] == [404, 404]
+
+
+async def test_no_store_stores_nothing_and_says_so(stored, redis_server):
+    answer = await stored.post(GENERATE, json=REQUEST, headers={"Cache-Control": "no-store"})
+    report = answer.json()
+    assert (report["stored"], report["not_stored_because"], report["partial"]) == (False, "no_store", [])
+    assert (await stored.get(f"/api/v1/ai-analysis/{report['report_id']}")).status_code == 404
+    assert kept_reports(redis_server) == []
+    kept = await generate(stored)
+    assert (kept["stored"], kept["not_stored_because"]) == (True, None)
 
 
 async def test_another_tenants_report_does_not_exist(open_client, fleet, redis_server, tmp_path):
@@ -125,14 +250,23 @@ async def test_the_language_model_writes_the_summary(open_client, fleet, redis_s
         fake.text = GOOD
         async with open_client(build_services(fleet, redis_server.url, language=connected(fake))) as client:
             report = await generate(client)
-    assert (report["executive_summary"], report["generated_by"], report["partial"]) == (GOOD, "llm", [])
+    assert (report["generated_by"], report["metadata"]["model"], report["partial"]) == ("llm", "m", [])
+    assert report["executive_summary"].startswith(
+        "Needs attention: Systolic blood pressure: the newest value, 152 mmHg"
+    )
+    assert report["executive_summary"].endswith(GOOD)
     sent = json.dumps(fake.asked)
     for secret in ("Ada", "p1", "Aspirin", "100 mg"):
         assert secret not in sent
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "reason"), [(500, "", "server_error"), (200, GOOD + " Cancer.", "withheld: beyond_the_facts")]
+    ("status", "text", "reason"),
+    [
+        (500, "", "server_error"),
+        (200, GOOD + " Cancer.", "withheld: beyond_the_facts"),
+        (200, CONTRADICTS, "withheld: reassures"),
+    ],
 )
 async def test_words_that_fail_are_the_templates(open_client, fleet, redis_server, status, text, reason):
     with language_model() as fake:
@@ -169,6 +303,48 @@ async def test_wrong_fields_are_named(client, change, param):
     assert answer.json()["error"]["param"] == param
 
 
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"vitals": [{**PRESSURES[0], "at": "yesterday"}]}, "vitals[0].at"),
+        ({"vitals": [{**PRESSURES[0], "at": "2026-02-20"}]}, "vitals[0].at"),
+        ({"vitals": [{**PRESSURES[0], "at": "2026-02-30T00:00:00Z"}]}, "vitals[0].at"),
+        ({"date_range": {"from": "1.9.2026"}}, "date_range.from"),
+        ({"date_range": {"to": "2026-02-30"}}, "date_range.to"),
+        ({"medications": [{"name": "A", "started": "1 May"}]}, "medications[0].started"),
+    ],
+)
+async def test_a_time_that_is_none_is_answered_with_an_example(client, change, param):
+    error = (await client.post(GENERATE, json={**REQUEST, **change})).json()["error"]
+    assert error["param"] == param
+    assert "2026-11-03" in error["message"]
+    assert "\\d" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("period", "points"),
+    [
+        ({"from": "2026-09-03", "to": "2026-09-05"}, 3),
+        ({"from": "2026-09-03T08:00:00z", "to": "2026-09-05 07:59:59"}, 2),
+        ({"from": "2026-09-03T09:00:00Z", "to": "2026-09-05"}, 2),
+        ({"to": "2026-09-01"}, 1),
+    ],
+)
+async def test_a_period_may_be_given_in_dates(stored, period, points):
+    report = await generate(stored, date_range=period)
+    assert report["metadata"]["data_points_analyzed"] == points
+    assert report["metadata"]["data_points_outside_range"] == 10 - points
+
+
+@pytest.mark.parametrize("where", [(), ("patient",), ("options",), ("date_range",)])
+async def test_an_unknown_key_that_is_no_name_is_not_repeated(client, where):
+    words = "Ada Lovelace: ulcer!"
+    change = {where[0]: {words: 1}} if where else {words: 1}
+    answer = await client.post(GENERATE, json={**REQUEST, **change})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, where[0] if where else "body")
+    assert not any(word in answer.text for word in words.split())
+
+
 @pytest.mark.parametrize("report_id", ["ANALYSIS-2026-X", "x", "ANALYSIS-2026-" + "a" * 24])
 async def test_what_is_no_id_is_refused_or_unknown(stored, report_id):
     assert (await stored.get(f"/api/v1/ai-analysis/{report_id}")).status_code == 404
@@ -196,7 +372,7 @@ async def test_a_marked_patient_stays_where_it_belongs(open_client, fleet, redis
         MARK,
     ]
     with language_model() as fake:
-        fake.text = f"{MARK} says that all is well with the newest systolic blood pressure of 152 mmHg."
+        fake.text = f"{MARK} says that the newest systolic blood pressure of 152 mmHg is above its range."
         async with open_client(build_services(fleet, redis_server.url, log=log, language=connected(fake))) as client:
             report = (await client.post(GENERATE, json=marked)).json()
             for body in wrong:

@@ -112,6 +112,16 @@ async def test_a_bad_entry_is_named(stored, change, param):
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
 
 
+@pytest.mark.parametrize(
+    "at", ["2026-03-01 18:30:00Z", "2026-03-01T18:30:00z", "2026-03-01", "1.3.2026", "", "2026-13-01T10:00Z"]
+)
+async def test_a_time_that_is_none_is_answered_with_an_example(stored, at):
+    answer = await stored.post(ENTRIES, json={"entries": [{**entries(1)[0], "created_at": at}]})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (422, "entries[0].created_at")
+    assert error["message"] == "Write date and time as 2026-03-01T18:30:00+01:00; without an offset it is UTC."
+
+
 async def test_bounds(stored, open_client, fleet, redis_server):
     assert (await stored.post(ENTRIES, json={"entries": entries(1001)})).status_code == 422
     assert (await stored.post("/api/v1/journal/~inline/entries", json={"entries": entries(1)})).status_code == 422
