@@ -5,50 +5,61 @@ says to a model can switch it off. It is no diagnosis and no risk assessment; wh
 measured on a labelled set (``docs/chat.md``). Rules are for English; a few plain phrases of five more languages are known.
 
 Outcomes, the gravest first: ``crisis`` the writer, ``other`` somebody the writer is worried about, ``concern`` despair
-without either, ``none``. With the first two nothing is generated; with the first three help is shown.
+without either, ``none``. With the first two nothing is generated; with the first three help is shown. How long a crisis lasts
+is for ``crisis_course``.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from deployments.chat.crisis_rules import (
+    ASKED,
     ATTRIBUTED,
     CHARACTERS,
     DENIED,
     FOREIGN,
     IDIOMS,
+    LEADS_IN,
+    MEANT,
     MENTIONS,
     PAST_AND_WELL,
     RULES,
+    SAID_NO,
     STRONGER,
     SUBJECTS,
     THEIR_WORDS,
+    Indicator,
     Rule,
 )
 from deployments.chat.plain_words import plain_words
 
-Indicator = Literal["suicidal_ideation", "self_harm", "hopelessness", "severe_distress"]
 Outcome = Literal["crisis", "other", "concern", "none"]
-INDICATORS: tuple[Indicator, ...] = ("suicidal_ideation", "self_harm", "hopelessness", "severe_distress")
+When = Literal["now", "lasting", "cleared"]
+INDICATORS: tuple[Indicator, ...] = get_args(Indicator)
 BASE: dict[Indicator, float] = {
     "suicidal_ideation": 0.8,
     "self_harm": 0.6,
     "hopelessness": 0.4,
     "severe_distress": 0.4,
 }
+OF_A_CONCERN = 0.4
+"""The most that a finding counts for that is no crisis: one that is denied, or long over, too."""
 SADNESS, FALLING = 0.3, 0.2
 SWITCH = 0.7
 """Above this level the conversation is one of crisis support, whatever mode was asked for."""
+_CLAUSE = re.compile(r"[.!?;…]+|,? \bbut\b|,? \bhowever\b|,? \balthough\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Crisis:
-    """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom."""
+    """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom. ``when``: found in this
+    message, or in one before it that still counts (``lasting``), or the writer is safe now after one (``cleared``)."""
 
     outcome: Outcome = "none"
     indicators: tuple[Indicator, ...] = ()
+    when: When = "now"
 
     @property
     def needs_help_lines(self) -> bool:
@@ -58,67 +69,111 @@ class Crisis:
     @property
     def stops_generation(self) -> bool:
         """Whether the answer is our own words alone."""
-        return self.outcome in ("crisis", "other")
+        return self.outcome in ("crisis", "other") or self.when == "cleared"
 
     def level(self, *, strong_sadness: bool = False, falling: bool = False) -> float:
         """0 to 1: the gravest indicator's figure, more with strong sadness and a falling mood. 0 without an indicator."""
         if not self.indicators or self.outcome == "other":
             return 0.0
+        most = 1.0 if self.outcome == "crisis" else OF_A_CONCERN
         raised = SADNESS * strong_sadness + FALLING * falling
-        return round(min(1.0, max(BASE[name] for name in self.indicators) + raised), 2)
+        return round(min(1.0, min(most, max(BASE[name] for name in self.indicators)) + raised), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Plain words, and where a turn of speech stands in them that only sounds like it."""
+
+    plain: str
+    idioms: tuple[tuple[int, int], ...]
+
+    def is_idiom(self, start: int, end: int) -> bool:
+        """Whether all of it belongs to an idiom, but for words of wishing in front (``I wanted to`` / ``die of shame``)."""
+        for first, last in self.idioms:
+            if first < end <= last and (first <= start or LEADS_IN.fullmatch(self.plain, start, first)):
+                return True
+        return False
+
+
+@dataclass(slots=True)
+class _Filed:
+    """Whose is what was found."""
+
+    own: set[Indicator] = field(default_factory=set)
+    others: set[Indicator] = field(default_factory=set)
+    denied: set[Indicator] = field(default_factory=set)
+
+    def outcome(self) -> Crisis:
+        grave = {"suicidal_ideation", "self_harm"}
+        if self.own & grave:
+            return Crisis("crisis", _ordered(self.own))
+        if self.others & grave:
+            return Crisis("other", _ordered(self.others))
+        if self.own or self.others or self.denied & grave:
+            return Crisis("concern", _ordered(self.own or self.others or (self.denied & grave)))
+        return Crisis()
 
 
 def check(message: str, before: Sequence[str] = ()) -> Crisis:
     """The gravest finding in a message, or across the seam to what the writer said right before (``I want to`` / ``die``)."""
-    found = _check(plain_words(message))
+    plain = plain_words(message)
+    found = _check(plain)
     if found.stops_generation or not before:
         return found
     last = plain_words(before[-1][-400:])
     if _check(last).stops_generation:
         return found
-    joined = _check(f"{last.rstrip(' .!?')} {plain_words(message)}")
+    joined = _check(f"{last.rstrip(' .!?')} {plain}")
     return joined if joined.outcome == "crisis" else found
 
 
-def _check(text: str) -> Crisis:
-    for idiom in IDIOMS:
-        text = idiom.sub(" … ", text)
-    own: set[Indicator] = set()
-    others: set[Indicator] = set()
-    denied: set[Indicator] = set()
-    mentioned = any(pattern.search(text) for pattern in MENTIONS)
-    for clause in _clauses(text):
+def _check(plain: str) -> Crisis:
+    text = _Text(plain, tuple(found.span() for idiom in IDIOMS for found in idiom.finditer(plain)))
+    filed = _Filed()
+    for start, clause in _clauses(plain):
         for rule in RULES:
-            for match in rule.pattern.finditer(clause):
-                _file(rule, match, clause, text, own, others, denied)
-    if any(pattern.search(text) for pattern in FOREIGN):
-        own.add("suicidal_ideation")
-    found = _outcome(own, others, denied)
-    return Crisis("concern", ("severe_distress",)) if mentioned and found.outcome == "none" else found
+            for match in _matches(rule, clause, start, text):
+                _file(rule, match, start, clause, text, filed)
+    if any(pattern.search(plain) for pattern in FOREIGN):
+        filed.own.add("suicidal_ideation")
+    found = filed.outcome()
+    if found.outcome == "none" and _mentions(text):
+        return Crisis("concern", ("severe_distress",))
+    return found
 
 
-def _file(
-    rule: Rule,
-    match: re.Match[str],
-    clause: str,
-    text: str,
-    own: set[Indicator],
-    others: set[Indicator],
-    denied: set[Indicator],
-) -> None:
+def _matches(rule: Rule, clause: str, start: int, text: _Text) -> Iterator[re.Match[str]]:
+    """What a rule finds in a clause. Behind an idiom it looks on from the idiom's own words."""
+    position = 0
+    while match := rule.pattern.search(clause, position):
+        position = match.end()
+        if text.is_idiom(start + match.start(), start + match.end()):
+            position = match.start() + 1
+        else:
+            yield match
+
+
+def _mentions(text: _Text) -> bool:
+    return any(not text.is_idiom(*found.span()) for pattern in MENTIONS for found in pattern.finditer(text.plain))
+
+
+def _file(rule: Rule, match: re.Match[str], start: int, clause: str, text: _Text, filed: _Filed) -> None:
     """Whose is what a rule has found?"""
-    before = clause[: match.start()]
+    before, words = clause[: match.start()], match.group()
     if _attributed(before, clause, match):
         return
-    if rule.firm:
-        # The rule's own words say that it is the writer, now.
-        own.add(rule.indicator)
-    elif _denied(before, clause[match.end() :]) or _is_over(match.group(), text):
-        denied.add(rule.indicator)
-    elif _of_another(before, match.group()):
-        others.add(rule.indicator)
+    after = text.plain[start + match.end() : start + match.end() + 80]
+    if ASKED.search(before) and SAID_NO.match(after):
+        filed.denied.add(rule.indicator)
+    elif rule.firm:
+        # The rule's own words say that it is the writer, now; but for ``she does not want to live``.
+        (filed.others if _told_of_another(before, words) else filed.own).add(rule.indicator)
+    elif _denied(before, clause[match.end() :]) or _is_over(words, text.plain):
+        filed.denied.add(rule.indicator)
+    elif _of_another(before, words):
+        filed.others.add(rule.indicator)
     else:
-        own.add(rule.indicator)
+        filed.own.add(rule.indicator)
 
 
 def _of_another(before: str, words: str) -> bool:
@@ -128,6 +183,14 @@ def _of_another(before: str, words: str) -> bool:
     if re.search(r"\b(?:him|her|them) ?sel(?:f|ves)\b|\bhis\b|\bher\b|\btheir\b", words):
         return True
     return _last_subject(before) == "another"
+
+
+def _told_of_another(before: str, words: str) -> bool:
+    """Whether the words say nothing of the writer and what they say it of stands right before them."""
+    if re.search(r"\b(?:i|my ?self|my|me)\b", words) or _last_subject(before) != "another":
+        return False
+    between = before[[found.end() for found in SUBJECTS.finditer(before)][-1] :]
+    return len(between) <= 30 and not re.search(r",|\b(?:and|because|so|makes?|made)\b", between)
 
 
 def _last_subject(before: str) -> Literal["writer", "another", "nobody"]:
@@ -150,7 +213,10 @@ def _is_over(words: str, text: str) -> bool:
 
 def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
     """Words of a song, a book, an article or a character; not of the writer or of anybody here."""
-    quoted = before.count('"') % 2 == 1 and '"' in clause[match.end() :]
+    behind = clause[match.end() :]
+    quoted = before.count('"') % 2 == 1 and '"' in behind
+    if quoted and MEANT.search(behind[behind.index('"') + 1 :]):
+        return False
     head = before[: before.rindex('"')] if quoted else before
     if quoted and THEIR_WORDS.search(clause) and _last_subject(head) != "writer":
         return True
@@ -162,23 +228,19 @@ def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
     return quoted or bool(of_another and not re.search(r"\b(?:me|my)\b", head[work.end() :]))
 
 
-def _outcome(own: set[Indicator], others: set[Indicator], denied: set[Indicator]) -> Crisis:
-    grave = {"suicidal_ideation", "self_harm"}
-    if own & grave:
-        return Crisis("crisis", _ordered(own))
-    if others & grave:
-        return Crisis("other", _ordered(others))
-    if own or others or denied & grave:
-        return Crisis("concern", _ordered(own or others or (denied & grave)))
-    return Crisis()
-
-
 def _ordered(found: set[Indicator]) -> tuple[Indicator, ...]:
     return tuple(name for name in INDICATORS if name in found)
 
 
-def _clauses(text: str) -> list[str]:
-    """Sentences, and parts of them that turn round (``but``): a denial holds only for its own part."""
-    return [
-        part.strip() for part in re.split(r"[.!?;…]+|,? \bbut\b|,? \bhowever\b|,? \balthough\b", text) if part.strip()
-    ]
+def _clauses(text: str) -> Iterator[tuple[int, str]]:
+    """Sentences, and parts of them that turn round (``but``), each with its place: a denial holds only for its own part."""
+    start = 0
+    for stop in _CLAUSE.finditer(text):
+        yield _stripped(text, start, stop.start())
+        start = stop.end()
+    yield _stripped(text, start, len(text))
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, str]:
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), part.strip()

@@ -166,6 +166,11 @@ _DISTRESS = (
     r"\b(?:panic attacks?|panicking) (?:and|every|that|al).{0,30}\b(?:can not|stop|breathe)|\bscreaming inside\b|\bdrowning in (?:pain|sadness|despair|grief|misery)",
     r"\b(?:lost|losing|out of) control of (?:myself|everything|my mind)|\bi am (?:not safe|unsafe)\b|\bafraid of what i (?:might|may|will|could) do\b|\bnot safe (?:with|from) myself",
 )
+LEADS_IN = re.compile(
+    r"(?:(?:i|we|he|she|they|you|it|that|am|is|are|was|were|be|wil|would|could|might|should|have|had|almost|nearly|realy|just|so|"
+    r"literaly|thought|think|going|want|wants|wanted|wish|ned|like|rather|to|of|about|the|my|a) )+"
+)
+"""What may stand between the start of a match and the idiom that it ends in."""
 MENTIONS: tuple[re.Pattern[str], ...] = (_rx(r"\bsuicid(?:e|al)\b"),)
 """Words that show help by themselves, whoever they are about."""
 
@@ -208,13 +213,16 @@ IDIOMS: tuple[re.Pattern[str], ...] = tuple(
         r"\bno point in (?:going\b(?! on)|waiting|arguing|asking|calling|buying|rushing|repeating)\b",
     )
 )
-"""Turns of speech that only sound like it; taken out of the text before the rules read it."""
+"""Turns of speech that only sound like it: what a rule finds wholly inside one does not count."""
 
 DENIED = _rx(
     r"\b(?:not|never|no|nor|without|rather than|instead of)(?! (?:only|just|stop|help|sure|afraid|scared|one|body|longer|more|"
     r"point|reason|way|know|even know))(?: (?!i\b|but\b|and\b|because\b|so\b)[\w']+){0,4} ?$"
     r"|\b(?:not|never) (?:said|say|saying|meant|mean|claimed?|told \w+|tell \w+)(?: that)? i ?$"
 )
+ASKED = _rx(r"\b(?:ask|asks|asked|asking)\b[^,]{0,40}$")
+SAID_NO = _rx(r"[^.]{0,20}(?:,|\band|\bbut|\.) ?(?:and |but )?i (?:said|answered|replied|told \w+|could say)(?: that)? (?:no|not|i (?:do|did|was|am|have) not)\b")
+"""Before and behind what the writer was only asked about."""
 STRONGER = _rx(r"[^,]{0,16}\b(?:this (?:badly|much|bad)|so (?:badly|much|bad)|as (?:much|badly)|more than)\b")
 """Behind a denial: it was none."""
 OTHERS = _rx(
@@ -234,6 +242,12 @@ THEIR_WORDS = _rx(
     r"\b(?:says?|said|sings?|sang|line|titled?|called|quote|reads?|wrote|word|phrase|meme|joke|title|named|translate|"
     r"translation|spell|mean|means)\b"
 )
+MEANT = _rx(
+    r"\bi (?!(?:\w+ ){0,2}(?:ned|have|had|must|am|want|try|tried|should)? ?(?:going |trying |suposed )?(?:to )?(?:analy\w*|translat\w*|explain\w*|interpret\w*|read|"
+    r"understand|underst\w*|discus\w*|wonder\w*|learn\w*|studi\w*|study\w*|find|found|cried|liked?|loved?|hated?|write|saw|watched|heard)\b)"
+    r"|\b(?:it|that|this|which) (?:is|was|describes|fits|sounds|feels)(?: \w+){0,2} (?:true|me|mine|real|right|how i)\b|\bme to\b|\bso do i\b|\b(?:it|that) is true\b|\bis true\b"
+)
+"""Behind a quotation: the writer takes the words for their own."""
 PAST_AND_WELL = _rx(
     r"\b(?:used to|years ago|long ago|back then|in the past|when i was (?:a (?:kid|teen\w*|child)|young\w*|\d+|in (?:school|college))|in my tens|once)\b"
     r".{0,120}\b(?:better now|fine now|okay now|good now|recovered|not any ?more|glad i|grateful|happy now|doing (?:well|better|great|good)|proud|past that|over it|healthy now|love my life)\b"
