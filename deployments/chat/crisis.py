@@ -180,14 +180,14 @@ def _of_another(before: str, words: str) -> bool:
     """Whether the last one spoken of before the words is somebody else, unless the words themselves say whose they are."""
     if re.search(r"^i\b|\bmy ?self\b|\bmy\b|\bme\b", words):
         return False
-    if re.search(r"\b(?:him|her|them) ?sel(?:f|ves)\b|\bhis\b|\bher\b|\btheir\b", words):
+    if re.search(r"\b(?:him|her|them) ?sel(?:f|ves)\b|\b(?:if|when|once) (?:he|she|they)\b|\bhis\b|\bher\b|\btheir\b", words):
         return True
     return _last_subject(before) == "another"
 
 
 def _told_of_another(before: str, words: str) -> bool:
     """Whether the words say nothing of the writer and what they say it of stands right before them."""
-    if re.search(r"\b(?:i|my ?self|my|me)\b", words) or _last_subject(before) != "another":
+    if re.search(r"\b(?:i|my ?self|my|me|yourself)\b", words) or _last_subject(before) != "another":
         return False
     between = before[[found.end() for found in SUBJECTS.finditer(before)][-1] :]
     return len(between) <= 30 and not re.search(r",|\b(?:and|because|so|makes?|made)\b", between)
