@@ -49,6 +49,10 @@ OF_A_CONCERN = 0.4
 SADNESS, FALLING = 0.3, 0.2
 SWITCH = 0.7
 """Above this level the conversation is one of crisis support, whatever mode was asked for."""
+SEAM = 400
+"""Characters on either side of the seam between two messages that are read as one."""
+AROUND = 300
+"""Characters in front of what was found in which its subject and a denial are looked for."""
 _CLAUSE = re.compile(r"[.!?;…]+|,? \bbut\b|,? \bhowever\b|,? \balthough\b")
 
 
@@ -120,10 +124,10 @@ def check(message: str, before: Sequence[str] = ()) -> Crisis:
     found = _check(plain)
     if found.stops_generation or not before:
         return found
-    last = plain_words(before[-1][-400:])
+    last = plain_words(before[-1][-SEAM:])
     if _check(last).stops_generation:
         return found
-    joined = _check(f"{last.rstrip(' .!?')} {plain}")
+    joined = _check(f"{last.rstrip(' .!?')} {plain[:SEAM]}")
     return joined if joined.outcome == "crisis" else found
 
 
@@ -132,6 +136,9 @@ def _check(plain: str) -> Crisis:
     filed = _Filed()
     for start, clause in _clauses(plain):
         for rule in RULES:
+            if rule.indicator in filed.own:
+                # Nothing weighs more.
+                continue
             for match in _matches(rule, clause, start, text):
                 _file(rule, match, start, clause, text, filed)
     if any(pattern.search(plain) for pattern in FOREIGN):
@@ -159,7 +166,7 @@ def _mentions(text: _Text) -> bool:
 
 def _file(rule: Rule, match: re.Match[str], start: int, clause: str, text: _Text, filed: _Filed) -> None:
     """Whose is what a rule has found?"""
-    before, words = clause[: match.start()], match.group()
+    before, words = clause[max(0, match.start() - AROUND) : match.start()], match.group()
     if _attributed(before, clause, match):
         return
     after = text.plain[start + match.end() : start + match.end() + 80]
@@ -180,7 +187,9 @@ def _of_another(before: str, words: str) -> bool:
     """Whether the last one spoken of before the words is somebody else, unless the words themselves say whose they are."""
     if re.search(r"^i\b|\bmy ?self\b|\bmy\b|\bme\b", words):
         return False
-    if re.search(r"\b(?:him|her|them) ?sel(?:f|ves)\b|\b(?:if|when|once) (?:he|she|they)\b|\bhis\b|\bher\b|\btheir\b", words):
+    if re.search(
+        r"\b(?:him|her|them) ?sel(?:f|ves)\b|\b(?:if|when|once) (?:he|she|they)\b|\bhis\b|\bher\b|\btheir\b", words
+    ):
         return True
     return _last_subject(before) == "another"
 
@@ -213,12 +222,12 @@ def _is_over(words: str, text: str) -> bool:
 
 def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
     """Words of a song, a book, an article or a character; not of the writer or of anybody here."""
-    behind = clause[match.end() :]
-    quoted = before.count('"') % 2 == 1 and '"' in behind
+    behind = clause[match.end() : match.end() + AROUND]
+    quoted = clause.count('"', 0, match.start()) % 2 == 1 and '"' in behind
     if quoted and MEANT.search(behind[behind.index('"') + 1 :]):
         return False
-    head = before[: before.rindex('"')] if quoted else before
-    if quoted and THEIR_WORDS.search(clause) and _last_subject(head) != "writer":
+    head = before[: max(0, before.rfind('"'))] if quoted else before
+    if quoted and THEIR_WORDS.search(before + behind) and _last_subject(head) != "writer":
         return True
     work = ATTRIBUTED.search(head)
     if work is None:

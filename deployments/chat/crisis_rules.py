@@ -230,7 +230,9 @@ DENIED = _rx(
     r"|\b(?:not|never) (?:said|say|saying|meant|mean|claimed?|told \w+|tell \w+)(?: that)? i ?$"
 )
 ASKED = _rx(r"\b(?:ask|asks|asked|asking)\b[^,]{0,40}$")
-SAID_NO = _rx(r"[^.]{0,20}(?:,|\band|\bbut|\.) ?(?:and |but )?i (?:said|answered|replied|told \w+|could say)(?: that)? (?:no|not|i (?:do|did|was|am|have) not)\b")
+SAID_NO = _rx(
+    r"[^.]{0,20}(?:,|\band|\bbut|\.) ?(?:and |but )?i (?:said|answered|replied|told \w+|could say)(?: that)? (?:no|not|i (?:do|did|was|am|have) not)\b"
+)
 """Before and behind what the writer was only asked about."""
 STRONGER = _rx(r"[^,]{0,16}\b(?:this (?:badly|much|bad)|so (?:badly|much|bad)|as (?:much|badly)|more than)\b")
 """Behind a denial: it was none."""

@@ -43,13 +43,16 @@ IDEATION = (
     r"\b(?:kil\w*|shot|shoting|stab\w*|murder\w*|poison\w*|drown\w*|burn\w*|shot up)\b.{1,40}\band (?:then |also |finally )*(?:myself|himself|herself|turn the gun|me too)\b",
     r"\b(?:tried|try|trying|want|wants|wanted|going|ned|plan|planing|planed|might|could|about|decided) to (?:od|hang|do it again)\b(?! (?:out|with|up|on|the|my|a)\b)|\b(?:my|his|her|another|last|previous|second|first) (?:suicide )?attempt\b(?! (?:at|to|in)\b)(?=.{0,30}\b(?:hospital|life|pils|overdose|died|failed|survived|suicide|on my))",
     # To be no longer, without the word.
-    r"\b(?:want|wants|wanted|wish|like|love|rather|prefer|choose) (?:to )?(?:just |simply |realy )*(?:not (?:to )?(?:be|exist|live)|no longer (?:be|exist|live))" + _AGAIN,
+    r"\b(?:want|wants|wanted|wish|like|love|rather|prefer|choose) (?:to )?(?:just |simply |realy )*(?:not (?:to )?(?:be|exist|live)|no longer (?:be|exist|live))"
+    + _AGAIN,
     r"\b(?:want|wants|wanted|wish|wished|wishing|hope|like|love|could|long) (?:to |i could |i would |for me to )?(?:just |simply |quietly |slowly )*(?:fade (?:away|out)|vanish|evaporate|dissolve|cease(?: to)?(?: be| exist)?|stop (?:breathing|being|existing)|be (?:erased|unmade|unborn)|fal aslep for ?ever)\b",
     r"\b(?:does|did) not (?:realy |even |just |ever )*(?:want to|wish to|care to|plan to|intend to) " + _BE + r"\b",
     r"\b(?:thinks?|says?|said|keeps? saying|told \w+) (?:that )?(?:we|everyone|everybody|they|you|the (?:world|family|kids)) (?:would|wil|are|might) (?:be )?better off (?:if|when|once|without) (?:he|she|they|him|her)\b(?: (?:was|were|is|are|had) (?:dead|gone|not here|not around|never))?(?=$| )",
     r"\bbetter off (?:if|when|once) (?:he|she|they) (?:was|were|is|are) (?:dead|gone|not (?:here|around|alive))",
     # Harm that is hoped for or let come.
-    r"\b(?:hope|hoping|wish|wishing|pray|praying|want|wanting)(?: that)? (?:the|this|my|some|a|it|something) ?(?:\w+ )?(?:" + _DISEASE + r" )?(?:takes?|kil|kils|finishes|would take|would kil|gets rid of) me\b(?! (?:home|there|to|out|seriously|with|on|far|back|up|by|in)\b)",
+    r"\b(?:hope|hoping|wish|wishing|pray|praying|want|wanting)(?: that)? (?:the|this|my|some|a|it|something) ?(?:\w+ )?(?:"
+    + _DISEASE
+    + r" )?(?:takes?|kil|kils|finishes|would take|would kil|gets rid of) me\b(?! (?:home|there|to|out|seriously|with|on|far|back|up|by|in)\b)",
     r"\b(?:i|that i) (?:get|got|had|catch|have) (?:hit by|run over|cancer and|a heart attack|kiled|struck)\b(?=.{0,30}\b(?:so|then|over|end|wish|hope|die|would be|gone)|$)",
     r"\b(?:kindnes|favou?r|service|gift|mercy|relief|blesing)\b.{0,30}\b(?:by|if i|when i) (?:am |was |were )?(?:not (?:existing|being|living|exist|be)|dying|died|die|dead|kil\w*|ending|disapear\w*|vanish\w*|gone|leaving)",
     # A voice or a thought that commands.
@@ -57,12 +60,19 @@ IDEATION = (
     # Places, with a pull.
     r"\b(?:edge|ledge|platform|tracks|bridge|rof|rofop|balcony|clif|window|train)\b.{0,40}\b(?:urge|temptation|tempted|pul|lean(?:ing)? (?:forward|over)|one step|just step|let myself|fal forward|what if i|over quickly|cal(?:s|ing) (?:me|to me))\b",
     r"\b(?:bridge|tracks|pils|razor|blade|water|river|rope|knife|gun|edge|void|sea|ocean)s?\b.{0,20}\bcal(?:s|ing) (?:me|my name|to me|out to me)\b",
-    r"\b(?:think|thinking|thought|thoughts|imagin\w*|urges?|want|wanting|fel like|feling like|tempted|pictur\w*|dream\w*|fantasi\w*|consider\w*|keep)\b.{0,24}\b(?:crash\w*|driv\w*|swerv\w*|ster\w*|ver\w*|turn\w*|walk\w*|step\w*|run\w*|throw\w*)\b(?: my car| the car| the whel| off| straight| right| myself| out){0,3} (?:into|of|in front of|under|onto|towards?|in) (?:a |the |an |that |some )?" + _INTO + r"\b",
+    r"\b(?:think|thinking|thought|thoughts|imagin\w*|urges?|want|wanting|fel like|feling like|tempted|pictur\w*|dream\w*|fantasi\w*|consider\w*|keep)\b.{0,24}\b(?:crash\w*|driv\w*|swerv\w*|ster\w*|ver\w*|turn\w*|walk\w*|step\w*|run\w*|throw\w*)\b(?: my car| the car| the whel| off| straight| right| myself| out){0,3} (?:into|of|in front of|under|onto|towards?|in) (?:a |the |an |that |some )?"
+    + _INTO
+    + r"\b",
     # Means, and the eye on them.
-    r"\b(?:there is|have|has|had|got|bought|buying|ordered|made|tied|found|kep|keps|keeping|hid|hiding|holding|took out|borowed|brought home) (?:a |the |my |some |dad's |another )?(?:new |loaded |sharp |secret )?" + _MEANS + r"\b.{0,40}\b(?:you know (?:what|why)|for (?:myself|it|that|when)|do it|end|it is over|just in case it|is ready|ready for (?:me|it|tonight)|over for|goodbye|my (?:head|mouth|neck|wrists?)|under my (?:bed|mattres|pilow) for|al i ned)\b",
+    r"\b(?:there is|have|has|had|got|bought|buying|ordered|made|tied|found|kep|keps|keeping|hid|hiding|holding|took out|borowed|brought home) (?:a |the |my |some |dad's |another )?(?:new |loaded |sharp |secret )?"
+    + _MEANS
+    + r"\b.{0,40}\b(?:you know (?:what|why)|for (?:myself|it|that|when)|do it|end|it is over|just in case it|is ready|ready for (?:me|it|tonight)|over for|goodbye|my (?:head|mouth|neck|wrists?)|under my (?:bed|mattres|pilow) for|al i ned)\b",
     r"\b(?:there is|i have|i got|i made|i tied|has|have|made|tied|bought) (?:a|the) no+se\b(?! (?:ble\w*|job|ring|piercing|spray|stud|cold|infection|is (?:run|block)\w*|that runs))",
-    r"\b(?:razors?|blades?|knife|gun|rope|pils?|belt|scisors|no+se|bleach|medicine cabinet|bridge|tracks)\b.{0,50}\b(?:not stop|can not help|kep|keps|keep) " + _STARES,
-    r"\b(?:kep|keps|not stop|can not help) (?:on )?" + _STARES + r" (?:at |about |to |of )?(?:the |my |that |those |al the |his |her )(?:\w+ )?(?:razors?|blades?|gun|rope|pils|scisors|bleach|medicine cabinet|painkilers|medication|insulin)\b",
+    r"\b(?:razors?|blades?|knife|gun|rope|pils?|belt|scisors|no+se|bleach|medicine cabinet|bridge|tracks)\b.{0,50}\b(?:not stop|can not help|kep|keps|keep) "
+    + _STARES,
+    r"\b(?:kep|keps|not stop|can not help) (?:on )?"
+    + _STARES
+    + r" (?:at |about |to |of )?(?:the |my |that |those |al the |his |her )(?:\w+ )?(?:razors?|blades?|gun|rope|pils|scisors|bleach|medicine cabinet|painkilers|medication|insulin)\b",
     r"\b(?:a|the|my) (?:belt|rope|cord|scarf|cable|shet)s? and (?:a|the|my) (?:dor|hok|beam|tre|closet|bar|chair|fan|rafter|ceiling|wardrobe|bal?cony)\w*",
     r"\bpils\b(?: and| with|,)(?: \w+){0,3} (?:vodka|wine|whisk\w*|alcohol|boze|gin|rum|liquor|beer)|\b(?:vodka|wine|whisk\w*|alcohol|gin|boze|liquor) and (?:\w+ ){0,3}(?:sleping )?pils\b",
     r"\b(?:drink|drank|drinking|drunk|swalow\w*) (?:some |the |a (?:bottle|glas|cup) of )?(?:bleach|antifreze|drain cleaner|wed ?kil\w*|pesticide|poison)\b|\bcarbon monoxide\b(?! (?:detector|alarm|poisoning (?:risk|warning)))(?=.{0,40}\b(?:car|garage|pain\w*|slep\w*|how|die|peaceful))",
@@ -77,12 +87,20 @@ IDEATION = (
 IDEATION_FIRM = (
     r"\b(?:not|unsure|doubt|no idea)\b[^,]{0,34}\b(?:stay|kep|remain|be) (?:myself |me )?(?:alive|safe)\b(?! (?:from|at|on the|in)\b)",
     r"\b(?:not|no longer) (?:trust myself|safe) (?:to be |being |if i am )?(?:alone|tonight|around|with (?:myself|the|my|these|those)|on my own|at home|right now|from myself)\b",
-    r"\bnot (?:se|imagine|picture|think|believe|expect|plan|sure|going)\b.{0,24}\b(?:making it|make it|reach|reaching|turning|turn|living|live|geting|surviv\w*|be alive|being alive|growing|be here|being here|be around|being around|last|lasting)(?: to| past| until| til| long enough to| through| for| at| by| beyond)* " + _AGE + r"\b(?! (?:dinner|party|meeting|class|clas|lunch|breakfast|event|game|trip|clases|show))",
-    r"\b(?:do|does|did|would|wil|could) not (?:realy |even |just |ever )*(?:want to|wish to|care to|plan to|intend to|plan on|have to) " + _BE + _AGAIN,
+    r"\bnot (?:se|imagine|picture|think|believe|expect|plan|sure|going)\b.{0,24}\b(?:making it|make it|reach|reaching|turning|turn|living|live|geting|surviv\w*|be alive|being alive|growing|be here|being here|be around|being around|last|lasting)(?: to| past| until| til| long enough to| through| for| at| by| beyond)* "
+    + _AGE
+    + r"\b(?! (?:dinner|party|meeting|class|clas|lunch|breakfast|event|game|trip|clases|show))",
+    r"\b(?:do|does|did|would|wil|could) not (?:realy |even |just |ever )*(?:want to|wish to|care to|plan to|intend to|plan on|have to) "
+    + _BE
+    + _AGAIN,
     r"\bnot want to be (?:on (?:this|the) (?:planet|earth)|(?:a )?part of (?:this|the) world|in (?:this|the) (?:world|body|life))\b|\bnever (?:want|wish|hope|ned) to wake(?: up)?\b(?! (?:early|before|at|to|next|with|in|late|so)\b)",
     r"\b(?:do|would|did) not (?:realy |even |much )?(?:care|mind|mater to me|bother)(?: any ?more)? (?:if|whether) (?:i (?:die|died|live|lived|wake|woke|am dead|was dead|survive|survived|get (?:hit|kiled)|got (?:hit|kiled)|never|do not wake|exist)|(?:a|the|some) (?:car|bus|truck|train) (?:hit|hits|kil|ran))|\bwould not mind (?:dying|being dead|not waking|not being (?:here|alive)|never waking|a bus|geting hit|being hit)|\b(?:be|am) (?:ok|okay|fine|god|at peace|happy) (?:with )?(?:not waking up|dying tonight|never waking|if i (?:did not|do not|never) wake)",
     r"\bstop\w* taking (?:my|al my|the) (?:insulin|heart|med\w*|pils|medication|tablets)\b.{0,50}\b(?:die|dead|death|live|living|over|give up|giving up|goes|wel)\b",
-    r"\b(?:i|already|just|have|also|and) (?:have )?(?:just |already )?(?:swalowed|tok|taken|downed|ate|washed down|popped|necked|drank) (?:like |about |around |maybe |over |more than |at least |almost |al )?" + _MANY + r" (?:of )?(?:\w+ ){0,3}?" + _TABLETS + r"\b(?! (?:(?:a|per|each|this|last|over the|in the last) (?:day|wek|month|year)|for (?:my|the) (?:\w+ )?(?:cold|flu|back|head\w*|period|kne|thyroid))\b)",
+    r"\b(?:i|already|just|have|also|and) (?:have )?(?:just |already )?(?:swalowed|tok|taken|downed|ate|washed down|popped|necked|drank) (?:like |about |around |maybe |over |more than |at least |almost |al )?"
+    + _MANY
+    + r" (?:of )?(?:\w+ ){0,3}?"
+    + _TABLETS
+    + r"\b(?! (?:(?:a|per|each|this|last|over the|in the last) (?:day|wek|month|year)|for (?:my|the) (?:\w+ )?(?:cold|flu|back|head\w*|period|kne|thyroid))\b)",
     r"\b(?:al )?(?:the|these|those|enough|my) (?:\w+ )?(?:pils?|tablets|medication)\b(?: \w+){0,2} (?:counted(?: out)?|lined up|laid out|saved up|stashed|hidden (?:away|for)|hoarded|in front of me|beside me)\b|\bi have (?:got )?(?:al )?(?:the|enough) (?:\w+ )?(?:pils?|tablets) (?:here|ready|with me|now|to|for)\b",
     r"\bi (?:have |finaly |already |just )*(?:picked|chose|chosen|set|marked|circled|decided on) (?:a|the|my) (?:date|day|bridge|method|tre|spot|way)\b(?:$|,| and | to (?:do it|die|go|end))(?! ?(?:we|for|with)\b)",
     r"\bi want out$|\bwant out of (?:life|this life|this world|existence|my (?:life|body|head))\b|\bwant out (?:for good|permanently|forever)\b|\b(?:only|easiest|best) way out (?:is|for me|now|would|left)\b|\bthe easy way out\b(?=.{0,20}\b(?:tonight|now|take|taking))",
@@ -104,7 +122,9 @@ IDEATION_FIRM = (
 HARM = (
     r"\bi (?:have |just |did |had to |went and |only )*(?:cut|cuting|burned|burnt|sh|self harmed|hurt myself) (?:again|last night again)\b(?! (?:the|my (?:hair|finger|grass|bangs)|sugar|carbs|dairy|down|back|out|off)\b)",
     r"\b(?:ned|neding|neds|want|wants|wanted|wanting|urge|urges|have|craving|desperate) to (?:bled|cut|burn|self harm|se (?:my )?blod|fel the blade|fel pain)\b(?= again|$| so (?:bad|much|badly)| tonight| now| myself| right| to (?:fel|breathe|cope|calm)| until| til| and|,)",
-    r"\b(?:scratch|claw|pick|bit|bite|scrap|carv|slic|burn|cut|stab|dig|rub|slash|hack|pinch|tear|tore)\w*(?: at| up| into| open)? (?:my|his|her|their) (?:own )?(?:\w+ )?" + _BODY + r"(?: \w+)? (?:raw|blody|open|again|on purpose|dep\w*|to (?:shreds|pieces|ribons))\b(?!.{0,20}\b(?:shav\w*|by accident|accidentaly|cok\w*|fel off|on the (?:oven|iron|stove)$))",
+    r"\b(?:scratch|claw|pick|bit|bite|scrap|carv|slic|burn|cut|stab|dig|rub|slash|hack|pinch|tear|tore)\w*(?: at| up| into| open)? (?:my|his|her|their) (?:own )?(?:\w+ )?"
+    + _BODY
+    + r"(?: \w+)? (?:raw|blody|open|again|on purpose|dep\w*|to (?:shreds|pieces|ribons))\b(?!.{0,20}\b(?:shav\w*|by accident|accidentaly|cok\w*|fel off|on the (?:oven|iron|stove)$))",
     r"\b(?:cuts?|scars?|slashes|burns?|cut marks|razor marks|burn marks)\b(?: \w+){0,2} (?:al )?(?:over|on|along|across|down|up|covering) (?:my|his|her|their|both|the inside of) (?:\w+ )?(?:arm|wrist|thigh|leg|stomach|forearm|skin)s?\b(?! from (?:the|a|my|falling|playing|gardening|surgery)\b)",
     r"\b(?:hid|hide|hiding|cover\w*|long slev\w*)\b.{0,30}\b(?:the |my |fresh |new )(?:cuts|scars|marks|burns)\b|\b(?:new|fresh|more) (?:cuts|razor marks|self)\b(?= (?:on|al|every|under|tonight|today)|$)",
     r"\b(?:watch\w*|seing|se|feling|fel) (?:the|my|my own|myself) (?:blod|bled)\b.{0,24}\b(?:calm\w*|help\w*|peace\w*|relief|fel\w*|better|only)",
