@@ -30,7 +30,7 @@ from deployments.chat.crisis_rules import (
     STRONGER,
     SUBJECTS,
     THEIR_WORDS,
-    Indicator,
+    Indicator as Indicator,
     Rule,
 )
 from deployments.chat.plain_words import plain_words
@@ -122,9 +122,18 @@ def check(message: str, before: Sequence[str] = ()) -> Crisis:
     """The gravest finding in a message, or across the seam to what the writer said right before (``I want to`` / ``die``)."""
     plain = plain_words(message)
     found = _check(plain)
-    if found.stops_generation or not before:
+    return found if not before else _across(found, plain, before[-1])
+
+
+def across(found: Crisis, message: str, last: str) -> Crisis:
+    """``found`` in a message, or what is in its words together with the ``last`` ones before it."""
+    return _across(found, plain_words(message[: 2 * SEAM]), last)
+
+
+def _across(found: Crisis, plain: str, before: str) -> Crisis:
+    if found.stops_generation:
         return found
-    last = plain_words(before[-1][-SEAM:])
+    last = plain_words(before[-SEAM:])
     if _check(last).stops_generation:
         return found
     joined = _check(f"{last.rstrip(' .!?')} {plain[:SEAM]}")

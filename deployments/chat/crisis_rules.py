@@ -263,6 +263,19 @@ PAST_AND_WELL = _rx(
     r"\b(?:used to|years ago|long ago|back then|in the past|when i was (?:a (?:kid|teen\w*|child)|young\w*|\d+|in (?:school|college))|in my tens|once)\b"
     r".{0,120}\b(?:better now|fine now|okay now|good now|recovered|not any ?more|glad i|grateful|happy now|doing (?:well|better|great|good)|proud|past that|over it|healthy now|love my life)\b"
 )
+ALL_CLEAR = _rx(
+    r"\bi (?:am|fel|do fel) (?:now |realy |much |a lot |completely )?safe(?:r)?(?: again| now| right now| at home| here| today| tonight)*(?:$|[.,!;]|\band\b)"
+    r"|\bi am (?:\w+ )?(?:with|at) (?:somebody|someone|my (?:mom|mum|mother|dad|father|parents|sister|brother|partner|wife|husband|friend|best friend|girlfriend|boyfriend|aunt|uncle|"
+    r"grandma|grandmother|therapist|counsel+or|doctor)(?:'s)?(?: house| place| flat)?|a (?:friend|doctor|nurse|therapist|counsel+or)|the (?:hospital|er|clinic|doctor)) (?:right )?now\b"
+    r"|\bi (?:am|was) (?:just )?(?:talking|spoke|speaking) (?:to|with) (?:the |a )?(?:crisis|help|suicide)? ?(?:line|hotline|lifeline|counsel+or|therapist|doctor)(?: right| just)? now\b"
+    r"|\bi (?:have )?(?:called|talked to|spoke to|spoken to|texted|rang) (?:the |a )?(?:crisis |help ?|suicide )?(?:line|hotline|lifeline|helpline|crisis line|my therapist|my doctor|988|samaritans)\b.{0,30}\b(?:safe|better|calmer|okay|ok)\b"
+    r"|\bi am (?:okay|ok|fine|better) now\b.{0,30}\b(?:safe|with (?:my|somebody|someone)|called|talked|spoke)\b"
+)
+NOT_CLEAR = _rx(
+    r"\b(?:not|never|no|nor|hardly|barely|without|if|when|until|til|wish|want to|only|unless|pretend\w*|lie|lied|lying|say|said|tell|told|think i|where|how|whether|yet|still|but|except|dead|die|finally|soon|peace|"
+    r"pil\w*|gun|rope|knife|blade|razor|bridge|rof|goodbye|alone)\b|\?"
+)
+"""What writers say when they are out of danger, and what makes such words mean something else. Both lists are careful."""
 FOREIGN: tuple[re.Pattern[str], ...] = tuple(
     _rx(p)
     for p in (
