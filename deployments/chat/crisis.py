@@ -30,8 +30,10 @@ from deployments.chat.crisis_rules import (
     STRONGER,
     SUBJECTS,
     THEIR_WORDS,
-    Indicator as Indicator,
     Rule,
+)
+from deployments.chat.crisis_rules import (
+    Indicator as Indicator,
 )
 from deployments.chat.plain_words import plain_words
 
