@@ -19,6 +19,7 @@ from deployments.chat.crisis_rules import (
     ATTRIBUTED,
     CHARACTERS,
     DENIED,
+    FATE,
     FOREIGN,
     IDIOMS,
     LEADS_IN,
@@ -188,6 +189,8 @@ def _file(rule: Rule, match: re.Match[str], start: int, clause: str, text: _Text
         (filed.others if _told_of_another(before, words) else filed.own).add(rule.indicator)
     elif _denied(before, clause[match.end() :]) or _is_over(words, text.plain):
         filed.denied.add(rule.indicator)
+    elif FATE.fullmatch(words) and _fate_of_another(before):
+        return
     elif _of_another(before, words):
         filed.others.add(rule.indicator)
     else:
@@ -203,6 +206,13 @@ def _of_another(before: str, words: str) -> bool:
     ):
         return True
     return _last_subject(before) == "another"
+
+
+def _fate_of_another(before: str) -> bool:
+    """Whether what ``will die`` is somebody or something else; that is no wish of anybody's."""
+    return _last_subject(before) == "another" or bool(
+        re.search(r"\b(?:you|it|that|this|ones?|the \w+|\w+ism) $", before)
+    )
 
 
 def _told_of_another(before: str, words: str) -> bool:

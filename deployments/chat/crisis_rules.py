@@ -45,8 +45,8 @@ _WISH = (
     r"thought\w*|think\w*|ready|deserv\w*|should|going to|decid\w*|consider\w*|prefer\w*|dream\w*|imagin\w*|ideas?|urges?)"
 )
 _END = (
-    r"(?:die|dying|dead(?! (?!right|now|already|to|and|than|or|by|so|anyway|instead|soon|tonight|inside)\w)|death|suicide|bled(?:ing)? (?:out|to death)|(?:stop|quit|cease) (?:existing|living|being|breathing|to exist)|disappear(?:ing)?\b.{0,20}\b(?:forever|never|for good)|"
-    r"not (?:exist|be alive|be here|live|wake)|out of (?:this|my) (?:life|world|body|existence)|never (?:exist\w*|come back|wake)|kil(?:l|ls|led|ling)? (?:me|my\w*)|"
+    r"(?:die|dying|dead(?! (?!right|now|already|to|and|than|or|by|so|anyway|instead|soon|tonight|inside)\w)|death|suicide|bled(?:ing)? (?:out|to death)|(?:stop|quit|cease) (?:existing|living(?! (?:in|with|at|here|there))|being(?= alive| here| around| me\b|$)|breathing|to exist)|disappear(?:ing)?\b.{0,20}\b(?:forever|never|for good)|"
+    r"(?<!did )(?<!does )not (?:exist|be alive|be here|live|wake)|out of (?:this|my) (?:life|world|body|existence)|never (?:exist\w*|come back|wake)|kil(?:l|ls|led|ling)? (?:me|my\w*)|"
     r"(?:car|truck|bus|train|lightning) (?:hits|would hit|hit|runs|ran|would run|strikes) (?:over )?me|leave this (?:world|life|earth))"
 )
 _PLAIN = r"(?:(?!\b(?:not|never|no|nor|without|but|because|if|when|how|why|what|who|where|whether|he|she|they|people|my|the|his|her)\b)[^\"]){0,40}?"
@@ -57,10 +57,10 @@ _IDEATION = (
     r"\bi\b.{0,40}\b(?:jump|throw myself|step)\w* (?:off|from|in front|onto)\b.{0,20}\b(?:bridge|ledge|balcony|rof|clif|tracks|train|bus|traffic|building)",
     r"\b(?:want|wish|ned|ready for|hoping for|hope) (?:my (?:life|existence)|it all|everything) to (?:be over|end|stop|finish)|\b(?:want|ned|wish) to die(?:,|$)|\bwant to dye(?:,|$| so| now| right)",
     rf"\bi\b{_PLAIN}\b{_WISH}\b{_PLAIN}\b{_END}\b",
-    rf"\b(?:off|offing|offed) {_SELF}",
+    rf"\b(?:to|will|might|should|could|would|gonna|can|just|you|i|and) off {_SELF}|\b(?:offing|offed) {_SELF}",
     r"\b(?:death|dying|being dead|suicide) (?:would|wil|sounds?|seems?|feels?|is|looks?)(?: be| like)?(?: \w+){0,2} (?:relief|peaceful|better|answer|solution|way out|escape|god|easier|easy|nice|tempting|comforting|option|favou?r|mercy|blessing|fredom|freedom)",
     r"\bi (?:do|would) not (?:think|believe|feel like) i (?:want|wish|deserve|ned|care) to (?:live|be alive|be here|exist|go on|wake)",
-    r"\b(?:made|make|making|tied|tying|bought|got|have|found|holding) (?:a |the |my )?(?:no+se|rope to|gun to)\b",
+    r"\b(?:made|make|making|tied|tying|bought|got|have|found|holding) (?:(?:a |the )no+se(?! (?:ble\w*|job|ring|pierc\w*|spray|stud|cold|infection|is|that|like|on))|(?:a |the |my )(?:rope to|gun to))\b",
     r"\b(?:thoughts?|ideas?|urges?|plans?|planning|talk\w*) (?:of |about |for )?(?:suicide|my suicide|ending|killing myself|death all)",
     r"\bwhen i am dead\b|\bonce i am (?:dead|gone)\b",
     rf"\bkill(?:s|ed|ing)? {_SELF}",
@@ -73,7 +73,7 @@ _IDEATION = (
     r"\bsuicidal (?:thought|idea|ideation|feling|urge|tendenc|impulse)",
     rf"\b(?:hang(?:s|ing)?|shoot(?:s|ing)?|drown(?:s|ing)?|strangl(?:e|ing)|poison(?:s|ing)?|suffocat(?:e|ing)|unaliv(?:e|ed|ing)|murder(?:ing)?) {_SELF}",
     rf"\b(?:hanging|shooting|drowning) {_SELF}",
-    rf"\b{_WANT}{_SO} (?:over ?dose|jump (?:off|in ?front|from)|slit my|hang|step (?:in front of|into traffic)|drive (?:off|into|my car into)|crash my car|blow my brains)",
+    rf"\b{_WANT}{_SO} (?:over ?dose|jump (?:off|in ?front|from)|slit my|hang(?= (?:my|him|her|them)sel\w*| from (?:the|a) (?:ceiling|rafter|beam|tree|door)|$)|step (?:in front of|into traffic)|drive (?:off|into|my car into)|crash my car|blow my brains)",
     r"\btak(?:e|ing) (?:my|his|her|their) (?:own )?li(?:fe|ves)\b",
     r"\b(?:take|takes|taking|took|taken|swallowed|ate) (?:all|too many|the whole bottle|a whole bottle|a bottle|a bunch|every one|a lot|all of|a handful|the entire bottle) (?:of )?(?:my |the |these |those |his |her )?(?:pils?|medic|med|tablet|painkiller|sleping|ibuprofen|tylenol|paracetamol|xanax)(?!\w*(?: \w+){0,2} (?:as (?:prescribed|directed|usual|told|planned)|with (?:breakfast|lunch|dinner|food|my (?:breakfast|lunch|dinner|tea|coffee))|(?:before|after) (?:breakfast|lunch|dinner|bed)|for (?:my|the) (?:\w+ )?(?:back|head\w*|knee|tooth\w*|migraine|flu|cold|cramps|period|pain|fever|allerg\w*|thyroid|blood|heart|asthma)|on time|this (?:month|year)|like i should|every (?:day|morning|night|evening)|today like))",
     r"\b(?:swallow|down)(?:ed|ing)? (?:all |a bottle of |a whole bottle of |every )(?:of )?(?:my |the |these )?(?:pils?|medic|tablet|sleping)",
@@ -90,7 +90,7 @@ _IDEATION = (
 )
 _IDEATION_FIRM = (
     r"\b(?:do|can|could|will) not (?:se|imagine|picture) (?:myself|me) (?:being )?(?:alive|here|around|living)\b|\b(?:wish|hope)\w* (?:that )?i (?:was|were|am|had) (?:never|not) (?:alive|here|born|around|woken|awake)|\b(?:wish|hope)\w* i (?:had not|have not|had never) woken",
-    r"\b(?:what happens|will i die|would i die|can i die|do i die|enough to die|would it kill me)\b.{0,30}\b(?:take|swallow|drink|pils?|tablets?|bleach|inject)|\bif i (?:take|took|swallow|swallowed|drink|drank) (?:\d+|al|ten|twenty|thirty|forty|fifty|sixty|a hundred|a bottle of|so many|to many|a lot of)\b.{0,20}\b(?:pils?|tablets?|med\w*|painkil\w*)",
+    r"\b(?:what happens (?:if|when) (?:i|you|someone)|will i die|would i die|can i die|do i die|enough to die|would it kill me)\b.{0,30}\b(?:take|swallow|drink|pils?|tablets?|bleach|inject)|\bif i (?:take|took|swallow|swallowed|drink|drank) (?:\d+|al|ten|twenty|thirty|forty|fifty|sixty|a hundred|a bottle of|so many|to many|a lot of)\b.{0,20}\b(?:pils?|tablets?|med\w*|painkil\w*)",
     r"\bi (?:wil|will|do|am) not (?:going to )?(?:se|live to se|wake up|be here) (?:tomorrow|the morning|next (?:wek|month|year)|christmas|my next birthday)\b|\bbetter off (?:gone|not here|not alive)\b",
     r"\bdead inside and\b|\bwant (?:it|this|that) to be real and (?:die|dead)",
     r"\b(?:no|without(?: any| a)?|not (?:have )?(?:the|any|a)|lost (?:the|my|al)|little) (?:wish|will|desire|strength|energy|urge|motivation|want|reason) (?:left )?(?:to|for) (?:live|living|go on living|be alive|stay alive|exist|carry on living)\b",
@@ -102,7 +102,7 @@ _IDEATION_FIRM = (
     r"\b(?:can|could|will|do|would) not (?:promise|guarantee|be sure|trust|know)\b.{0,30}\b(?:kill|hurt|harm|cut|do something to) myself",
     r"\b(?:should|would be better|wish|better)\b.{0,24}\b(?:never|not) (?:have )?ben born\b",
     r"\b(?:do|does|did|would|can|could) (?:not|never) (?:really |even |just |ever )*(?:want to|wanna|ned to|wish to|deserve to|care to|plan to|intend to|see myself) "
-    r"(?:live|liv(?:e|ing)|be alive|be here|exist|wake up|go on living|keep living|continue living|stay alive|be around|be on this earth|survive)\b",
+    r"(?:live|liv(?:e|ing)|be alive|be here|exist|wake up|go on living|keep living|continue living|stay alive|be around|be on this earth|survive)\b(?! (?:to (?:that|the|a|my|his|her|your|an)|early|at|before|next to|with (?:you|him|her|them|my)|in (?:this|that|the) (?:city|town|house|area|country|flat|apartment|state|place)|near|there|any ?where|alone in)\b)",
     r"\b(?:would|will|could) be (?:so much |much |way )?(?:better|happier|fine|easier|relieved) (?:off )?(?:without me|if i (?:was|were|am) (?:dead|gone|not here|not around|not alive)|if i (?:died|disappeared|killed))",
     r"\b(?:everyone|everybody|world|family|they|people|kids|you|no one|nobody|mum|mom|wife|husband|parents)\b.{0,30}\bbetter off (?:without me|if i)",
     r"\bbetter off dead\b|\b(?:easier|simpler|best|better|nicer) (?:for (?:everyone|everybody|them|all|us|you) )?if i (?:did not exist|was not (?:here|alive|around|born)|were not|was never|were gone|was gone|just (?:died|disappeared|vanished)|died|disappeared|was dead)|\b\b(?:better|rather) (?:be )?dead than\b|\brather (?:be dead|die)\b(?! than)",
@@ -110,12 +110,12 @@ _IDEATION_FIRM = (
     r"\b(?:go|going|went|fal|falling|slep|sleping) (?:to (?:bed|sle[p]+) |aslep )?(?:and )?(?:hope |hoping |pray |praying )?(?:to |i )?(?:just )?(?:never|not|do not|will not) wak(?:e|ing)(?: up)?\b",
     r"\b(?:no|any) (?:reason|point|purpose)(?: left)?(?: for me)? (?:to|in|for) (?:live|living|be alive|being alive|go on living|stay alive|exist|existing|my life)\b",
     r"\b(?:nothing|not anything) (?:left )?(?:to live for|worth living)|\blife (?:is|was)?(?: just)? ?not worth (?:living|it|anything)\b|\bnot worth (?:living|staying alive|being alive)",
-    r"\btired of (?:living\b(?! (?:with|in|here|at|there|near|under|from|out))|life\b|being alive|existing)|\bdone with (?:life|living|being alive|this world|existing)\b|\bsick of (?:living\b(?! (?:with|in|here|at|there|near|under|from))|being alive|life\b(?! in))|\bhate (?:being alive|living\b(?! (?:with|in|here|at|there|near)))",
+    r"\btired of (?:living\b(?! (?:with|in|here|at|there|near|under|from|out))|life\b|being alive|existing)|\bdone with (?:life|living|being alive|this world|existing)\b|\bsick of (?:living\b(?! (?:with|in|here|at|there|near|under|from))|being alive|life\b(?! in))|\bhate (?:being alive|existing|my existence|living\b(?! (?:with|in|here|at|there|near|to)))",
     r"\b(?:can|could) not (?:stop|quit|help) (?:think(?:ing)?|dream(?:ing)?|fantasi[sz]ing) (?:about|of) (?:(?:my )?(?:death|dying|suicide|ending)|(?:kill|hurt|harm|hang|cut)ting? myself|(?:kill|hurt|harm|hang|cut)(?:t)?ing myself)",
     r"\bstop me from (?:kill|hurt|harm|jump|end|do)ing",
     r"\bmakes? me want to (?:die|kill myself|end it)\b(?! laughing)",
     r"\b(?:told|tells|telling|says|said|tel) (?:me|i should)(?: to)? (?:kill myself|go die|die|end it)",
-    r"\bend(?:ing)? it (?:all|tonight|for good|soon|now|today|once and for all|permanently)\b|\b(?:want|going|plan|planning|planed|ready|ned|decided|just|i will|i am going to|could|should|might|may) (?:to )?(?:just )?end (?:it|things|everything)\b(?! (?:with|betw|on|early|there|here|soon with))|\bend (?:my|this) (?:pain|suffering|misery) (?:forever|for good|permanently|once and)",
+    r"\bend(?:ing)? it (?:all|tonight|for good|soon|now|today|once and for all|permanently)\b|\b(?:want|going|plan|planning|planed|ready|ned|decided|just|i will|i am going to|could|should|might|may) (?:to )?(?:just )?end (?:it|things|everything)\b(?! (?:with|betw|on|early|there|here|soon with|in (?:my|a|the|good)))|\bend (?:my|this) (?:pain|suffering|misery) (?:forever|for good|permanently|once and)",
     r"\bi (?:just )?(?:do|will|would) not be (?:here|around|alive) (?:tomorrow|anymore|any more|much longer|next week|for long|when you)",
     r"\b(?:this is|here is|saying|said|say|write|wrote|writing|written) (?:my |a |the )?(?:final |last )?(?:good ?bye|goodbyes|suicide note|farewell)(?: letters?| notes?| message)?(?: to (?:everyone|you all|all|the world|this world|life|my (?:family|kids|friends|parents))| forever|,? world)|\b(?:wrote|writing|written|write|left|finished) (?:my |a |the )?(?:goodbye|suicide|last|farewell) (?:note|letter|message)",
     r"\b(?:my|the) (?:final|last) (?:night|day|hours) (?:on earth|alive|here|on this)|\bnot (?:going to )?(?:make it|survive) (?:through|past|until|to) (?:the )?(?:night|tonight|tomorrow|morning|week|christmas)",
@@ -131,7 +131,7 @@ _IDEATION_FIRM = (
     r"\b(?:existing|existence|being alive|living|life) (?:is|has become|feels?) (?:to |too )?(?:much|painful|unbearable|torture|pointless)\b(?: (?:and|so) i)?",
     r"\bit (?:would|will) (?:all )?be over (?:soon|tonight|by tomorrow)\b|\bi am (?:at|on) the (?:bridge|ledge|edge of the roof|roof)\b",
     r"\b(?:sleep|fall asleep|rest|be asleep|gone) forever\b|\b(?:no longer|not|never) (?:going to|want to|wanna|wish to|ned to) (?:be|stay) (?:alive|here|around) ?(?:any ?more|much longer|any longer|for long|tomorrow|$)|\bno longer (?:want|wish|care) to (?:live|be alive|exist|be here|go on)|\bcan ?not live (?:any ?more|any longer)|\bnot going to be (?:alive|here|around) (?:any|much|for)|\bnot want to be here any ?more|\bi do not want to (?:be here|wake up)\b",
-    r"\bkms\b",
+    r"(?<!\d )(?<!few )(?<!many )\bkms\b(?! (?:on|away|per|from|to|an|of|in)\b)",
     r"\bi (?:want|choose|prefer|crave|deserve) (?:death|to be dead)\b|\bi deserve to die\b|\bi should (?:be dead|just die|die|not be alive|have never ben born|not exist)\b|\blet me die\b|\bplease kill me (?:now|already)?$",
     r"\bsomeone (?:please )?(?:just )?(?:kill|shoot|end) me\b(?! now lol)",
     r"\bwant(?:ed)? to end (?:my life|it al|it)\b|\bno ?one (?:can|could) stop me (?:from|this time)",
@@ -144,7 +144,7 @@ _HARM = (
     r"\bi (?:am|was|have been|started|keep|went back to|am back to) (?:cutting|burning)(?: again| (?:a lot|more|every|to (?:cope|fel))|$)",
     r"\b(?:scratch|claw|pick|bite|biting|scrap|carv|slic|burn|cut|stab)\w*(?: \w+){0,2} (?:my|his|her|their) (?:own )?(?:arm|leg|thigh|skin|wrist|hand|body|face|stomach)s?(?: \w+){0,2} (?:until|til|bled|to (?:fel|feel|punish|cope|calm))",
     r"\b(?:hitting|banging|bashing|smashing|slamming|punching) my (?:own )?head\b|\b(?:hit|hits|bang|bangs|banged|smash\w*|slam\w*) my (?:own )?head (?:against|on|into) (?:the|a|my) (?:wall|floor|desk|mirror|bathroom wall)\b|\b(?:hit|bang\w*|smash\w*|slam\w*) my (?:own )?head\b.{0,40}\b(?:until|again and again|over and over|to punish|on purpose|to stop)\b|\b(?:cuts|cut|cutting|burns|burning|slices|carves) (?:his|her|their) (?:own )?(?:arm|leg|thigh|skin|wrist)s?\b",
-    rf"\b(?:cut|cutting|burn|burning|burned|hurt|hurting|harm|harming|harmed|scratch|scratching|starv(?:e|ing)|punish|punishing|punch|hit|hitting|injur(?:e|ing)|brand) {_SELF}(?! (?:while (?:cook|chop|shav|play|run|work|gard|ski|lift)|when (?:i )?(?:cook|chop|shav|play|run|fel off|fell|work|gard|ski|lift|was (?:\w+ )?(?:cook|chop|shav|play|run|work|gard|ski|lift|climb|train|little|a (?:kid|child)|\d|out))|shaving|cooking|chopping|on the|on a|in the kitchen|loose|some|off|a (?:piece|slice|break)|short|at the gym|playing|running|skiing|working out|in the gym|by accident|accidentally|lifting|with hot|on my bike|badly (?:on|while|when|playing)|with (?:paper|a paper|the kitchen|a kitchen)))",
+    rf"\b(?:cut|cutting|burn|burning|burned|hurt|hurting|harm|harming|harmed|scratch|scratching|starv(?:e|ing)|punish|punishing|punch|hit|hitting|injur(?:e|ing)|brand) {_SELF}(?! (?:while (?:cook|chop|shav|play|run|work|gard|ski|lift)|when (?:i )?(?:cook|chop|shav|play|run|fel off|fell|work|gard|ski|lift|was (?:\w+ )?(?:cook|chop|shav|play|run|work|gard|ski|lift|climb|train|little|a (?:kid|child)|\d|out))|shaving|cooking|chopping|on the|on a|in the kitchen|loose|some|off|out\b|a (?:piece|slice|break)|short|at the gym|playing|running|skiing|working out|in the gym|by accident|accidentally|lifting|with hot|on my bike|badly (?:on|while|when|playing)|with (?:paper|a paper|the kitchen|a kitchen)))",
     r"\bself[ -]?(?:harm|injur|mutilat)\w*(?! (?:prevention|awareness|policy|training|statistics))",
     r"\b(?:cut|cutting|burn|burning|slice|slicing|carve|carving) (?:my|his|her|their) (?:own )?(?:arm|leg|thigh|skin|wrist|body|stomach|forearm)s?\b(?! (?:on |while (?:cook|chop|shav|gard)|when (?:i )?(?:cook|chop|shav|gard|fel|was (?:cook|chop|shav|gard|work|clean))|shaving|cooking|by accident))",
     r"\b(?:razor|blade|knife|lighter|sharp thing)s? (?:on|to|against|across|over) (?:my|his|her|their) (?:skin|arm|wrist|leg|thigh)",
@@ -212,6 +212,7 @@ IDIOMS: tuple[re.Pattern[str], ...] = tuple(
         r"\b(?:old|old habits|jokes?|hopes?|dreams?|love) die(?:s)? (?:hard|last|slowly)|\bdie hard\b|\bdo or die\b|\bnever say die\b|\b(?:fan|friends?|love\w*|loyal|supporter|together|this|mine|yours|ours|dance|sing|remember\w*|not stop|never stop) (?:\w+ ){0,3}(?:til|until) (?:i|we) die\b|\bbefore i die\b|\bwhen i die of old age\b|\bfan (?:until|til) i die",
         r"\b(?:afraid|scared|terrified|worried|fear) (?:that )?(?:he|she|they|it|my \w+) (?:wil|will|might|could|may|is going to|would)(?: \w+)? (?:die|dying)\b|\b(?:afraid|scared|terrified|fear|frightened|worried|anxious) (?:of|about) (?:dying|death|die)\b|\bfear of (?:dying|death)\b|\b(?:afraid|scared|terrified|worried|fear|feared|panick\w*|convinced) (?:that )?(?:i|we) (?:am|was|were|will|might|may|could|would)(?: going to)? (?:die|dying|be dead)\b(?! (?:by|if i do|tonight|soon by|because i)\b)|\bthought i (?:was|would) (?:going to )?(?:die|dying)",
         r"\b(?:hopeless|suicidal) (?:romantic|at (?:math|maths|cooking|sports|directions|names|dancing|chess|drawing|singing|tennis|football|golf|games|baking|parking|it|this|flirting|painting|languages|spelling|physics|chemistry|small talk)|case at|with (?:names|directions|computers|technology))|\bworthless (?:stock|coin|paper|currency|piece|coupon|voucher|shares?)|\bno hope of (?:wining|winning|getting)|\bpointless (?:meeting|email|exercise|argument)",
+        r"\b(?:die|dying) on (?:this|that|the|a|every) hil\b|\bwith a gun to my head\b",
         r"\brather (?:die|be dead) than (?:eat|drink|watch|listen|wear|go to (?:the|that|a|his|her|another)|see|read|play|talk to|date|touch|use|pay|sit|admit|miss|lose|buy|cook|clean|shop|swim|dance|sing|move to|work (?:at|for|on)|cheer|support|vote|be (?:seen|caught)|share|give up (?:my|the))\b",
         r"\b(?:jokes?|puns?|film|movie|song|singing|acting|play|karaoke|food|speech|outfit|haircut|show|date|party|dance|talk|meeting|presentation|video|music)\b(?: \w+){0,2} (?:was|were|is|are) so (?:bad|cringe\w*|awkward|funny|boring|corny|lame|embarrassing|awful|terrible|good|loud) (?:that )?i (?:wanted|want|could|almost|nearly) (?:to )?died?\b|\bso (?:awkward|funny|embarrass\w*|cringe\w*|boring|corny|cute|cheesy) (?:that )?i (?:wanted|want) to die\b",
         r"\b(?:be|am) dead by the time (?:this|the|that|my|our) (?:bus|train|tram|taxi|food|pizza|order|delivery|queue|line|meeting|class|game|download|update|lecture|parcel|plane|season|film|movie|page|waiter|coffee)\b",
@@ -229,6 +230,10 @@ DENIED = _rx(
     r"point|reason|way|know|even know))(?: (?!i\b|but\b|and\b|because\b|so\b)[\w']+){0,4} ?$"
     r"|\b(?:not|never) (?:said|say|saying|meant|mean|claimed?|told \w+|tell \w+)(?: that)? i ?$"
 )
+FATE = _rx(
+    r"(?:might|may|could|will|should|just|about to|close to|going to|ned(?:s|es)? to|ha(?:s|ve|d) to|on the verge of)\b.{0,30}\b(?:die|dying|be dead|not (?:be here|exist|live|wake up))"
+)
+"""Of somebody else: what may become of them, not what they want."""
 ASKED = _rx(r"\b(?:ask|asks|asked|asking)\b[^,]{0,40}$")
 SAID_NO = _rx(
     r"[^.]{0,20}(?:,|\band|\bbut|\.) ?(?:and |but )?i (?:said|answered|replied|told \w+|could say)(?: that)? (?:no|not|i (?:do|did|was|am|have) not)\b"

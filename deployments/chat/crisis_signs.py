@@ -38,10 +38,10 @@ _DISEASE = r"(?:cancer|tumou?r|ilnes|disease|sicknes|heart|virus|infection|storm
 
 IDEATION = (
     # To end oneself, in the words that are used for it.
-    r"\b(?:end|ending|ended|finish|erase|delete|top|eliminate|terminate|remove|get rid of|getting rid of|do away with) (?:myself|himself|herself|themselves)\b(?! from\b)",
+    r"\b(?:end|ending|ended|finish|erase|delete|top|eliminate|terminate|get rid of|getting rid of|do away with) (?:myself|himself|herself)\b(?! from\b)",
     r"\b(?:do|doing|take|taking) (?:myself|himself|herself|themselves) (?:in|out)\b(?! (?:for|to|on|of)\b)|\bput (?:myself|me) out of (?:my|this) misery\b",
     r"\b(?:kil\w*|shot|shoting|stab\w*|murder\w*|poison\w*|drown\w*|burn\w*|shot up)\b.{1,40}\band (?:then |also |finally )*(?:myself|himself|herself|turn the gun|me too)\b",
-    r"\b(?:tried|try|trying|want|wants|wanted|going|ned|plan|planing|planed|might|could|about|decided) to (?:od|hang|do it again)\b(?! (?:out|with|up|on|the|my|a)\b)|\b(?:my|his|her|another|last|previous|second|first) (?:suicide )?attempt\b(?! (?:at|to|in)\b)(?=.{0,30}\b(?:hospital|life|pils|overdose|died|failed|survived|suicide|on my))",
+    r"\b(?:tried|try|trying|want|wants|wanted|going|ned|plan|planing|planed|might|could|about|decided) to od\b(?! on\b)|\btried to hang\b(?! (?:out|with|up|on|the|a|my (?!self)|his|her))|\b(?:my|his|her|another|last|previous|second|first) (?:suicide )?attempt\b(?! (?:at|to|in)\b)(?=.{0,30}\b(?:hospital|life|pils|overdose|died|failed|survived|suicide|on my))",
     # To be no longer, without the word.
     r"\b(?:want|wants|wanted|wish|like|love|rather|prefer|choose) (?:to )?(?:just |simply |realy )*(?:not (?:to )?(?:be|exist|live)|no longer (?:be|exist|live))"
     + _AGAIN,
@@ -53,7 +53,7 @@ IDEATION = (
     r"\b(?:hope|hoping|wish|wishing|pray|praying|want|wanting)(?: that)? (?:the|this|my|some|a|it|something) ?(?:\w+ )?(?:"
     + _DISEASE
     + r" )?(?:takes?|kil|kils|finishes|would take|would kil|gets rid of) me\b(?! (?:home|there|to|out|seriously|with|on|far|back|up|by|in)\b)",
-    r"\b(?:i|that i) (?:get|got|had|catch|have) (?:hit by|run over|cancer and|a heart attack|kiled|struck)\b(?=.{0,30}\b(?:so|then|over|end|wish|hope|die|would be|gone)|$)",
+    r"\b(?:i|that i) (?:get|got|had|catch|have) (?:hit by|run over|cancer and|a heart attack|struck)\b(?=.{0,30}\b(?:so|then|over|end|wish|hope|die|would be|gone)|$)",
     r"\b(?:kindnes|favou?r|service|gift|mercy|relief|blesing)\b.{0,30}\b(?:by|if i|when i) (?:am |was |were )?(?:not (?:existing|being|living|exist|be)|dying|died|die|dead|kil\w*|ending|disapear\w*|vanish\w*|gone|leaving)",
     # A voice or a thought that commands.
     r"\b(?:head|brain|mind|voices?|thoughts?|demons?|something in me|part of me|depresion) (?:\w+ ){0,2}(?:tel|tels|teling|told|scream\w*|say|says|saying|said|want|wants|wanting|whisper\w*|shout\w*|comand\w*|beg|begs|beging|push\w*)(?: at)?(?: me)?(?: that)?(?: to| i should| i must| i have to)?(?: just| realy)* (?:do it|jump|die|end (?:it|my|everything)|cut|hurt|kil|hang|let go of life|overdose|swalow|disapear|burn myself|be dead|gone|not be here)\b",
@@ -87,7 +87,7 @@ IDEATION = (
 IDEATION_FIRM = (
     r"\b(?:not|unsure|doubt|no idea)\b[^,]{0,34}\b(?:stay|kep|remain|be) (?:myself |me )?(?:alive|safe)\b(?! (?:from|at|on the|in)\b)",
     r"\b(?:not|no longer) (?:trust myself|safe) (?:to be |being |if i am )?(?:alone|tonight|around|with (?:myself|the|my|these|those)|on my own|at home|right now|from myself)\b",
-    r"\bnot (?:se|imagine|picture|think|believe|expect|plan|sure|going)\b.{0,24}\b(?:making it|make it|reach|reaching|turning|turn|living|live|geting|surviv\w*|be alive|being alive|growing|be here|being here|be around|being around|last|lasting)(?: to| past| until| til| long enough to| through| for| at| by| beyond)* "
+    r"(?<!did )\bnot (?:se|imagine|picture|think|believe|expect|plan|sure|going)\b.{0,24}\b(?:making it|make it|reach|reaching|turning|turn|living|live|geting|surviv\w*|be alive|being alive|growing|be here|being here|be around|being around|last|lasting)(?: to| past| until| til| long enough to| through| for| at| by| beyond)* "
     + _AGE
     + r"\b(?! (?:dinner|party|meeting|class|clas|lunch|breakfast|event|game|trip|clases|show))",
     r"\b(?:do|does|did|would|wil|could) not (?:realy |even |just |ever )*(?:want to|wish to|care to|plan to|intend to|plan on|have to) "
@@ -110,7 +110,7 @@ IDEATION_FIRM = (
     r"\b(?:any ?one|who|they|people|nobody|no ?one|every ?one|any of you|you)\b.{0,30}\b(?:to|at|for|after) my (?:own )?funeral\b|\b(?:plan\w*|wrote|writing|picked|chose) (?:out )?(?:the )?(?:songs? for |music for |flowers for )?my (?:own )?(?:funeral|eulogy|obituary)\b",
     r"\bthere (?:wil|would) not be (?:a|any) me\b|\b(?:there (?:is|will be)|wil be) no (?:more )?me\b(?! time)|\bworld without me\b(?! in the office)|\bno tomorow for me\b|\bnot (?:planing|going|intending|expecting) (?:on |to )?(?:be|being|se|seing) (?:here|around|alive|another)\b(?! (?:this|on|at|in|for) )",
     r"\b(?:wil|would) not (?:have to|ned to) (?:wory about|deal with|put up with|look after|se|bother with|pay for) me (?:any ?more|any longer|much longer|after|again|son|ever)\b|\bwil not be (?:a |your |their )?(?:burden|problem|bother|trouble)(?: \w+){0,3} (?:any ?more|any longer|much longer|after|son)\b|\bbe rid of me\b",
-    r"\b(?:my|this is my|these are my|the) (?:final|last) (?:mesage|post|words|leter|text|entry|goodbye)\b(?! (?:was|on the|in the|of the (?:day|week)|got|did)\b)|\blast time (?:you|any ?one|they) (?:wil |are going to )?(?:ever )?(?:hear|hears|se|sees|read|talk)\b.{0,12}\bme\b|\bsaid (?:al )?my (?:final |last )?goodbyes\b|\b(?:made|at) (?:my )?peace with (?:it ending|dying|death|going|leaving this|ending)\b",
+    r"\b(?:this|it|these|here) (?:is|are|wil be|might be|may be) my (?:final|last) (?:ever )?(?:mesage|post|words|leter|text|entry|goodbye)\b|\bmy final (?:mesage|words|leter|goodbye)\b(?! (?:on the|in the|of the|to the (?:team|board))\b)|\bthe day i die (?:is|wil be)\b|\blast time (?:you|any ?one|they) (?:wil |are going to )?(?:ever )?(?:hear|hears|se|sees|read|talk)\b.{0,12}\bme\b|\bsaid (?:al )?my (?:final |last )?goodbyes\b|\b(?:made|at) (?:my )?peace with (?:it ending|dying|death|going|leaving this|ending)\b",
     r"\b(?:tired|exhausted|sick|wary|weary) (?:of|from) (?:fighting to (?:stay|live|be)|being (?:alive|here on)|existing|waking up(?: every (?:day|morning))?$|living every)\b|\bno (?:reason|point) (?:left )?(?:for me )?(?:to|in) (?:stay|staying)(?: here| alive| on this| in this world| any ?more|$)",
     r"\b(?:not|never|stopped) (?:even |bother(?:ing)? to )?look(?:ing)? (?:both ways|left and right|before i cros|when i cros)",
     r"\bgun (?:to|in|against) my (?:head|mouth|temple)\b|\b(?:finger|hand) on the triger\b|\bgarage\b.{0,30}\b(?:engine|motor|car) (?:on|runing)\b",
