@@ -177,7 +177,7 @@ MENTIONS: tuple[re.Pattern[str], ...] = (_rx(r"\bsuicid(?:e|al)\b"),)
 """Words that show help by themselves, whoever they are about."""
 
 RULES: tuple[Rule, ...] = (
-    *(Rule("suicidal_ideation", _rx(p)) for p in (*_IDEATION, *signs.IDEATION)),
+    *(Rule("suicidal_ideation", _rx(p)) for p in (*_IDEATION, *signs.IDEATION, *signs.IN_THE_ACT)),
     *(Rule("suicidal_ideation", _rx(p), firm=True) for p in (*_IDEATION_FIRM, *signs.IDEATION_FIRM)),
     *(Rule("self_harm", _rx(p)) for p in (*_HARM, *signs.HARM)),
     *(Rule("hopelessness", _rx(p)) for p in (*_HOPELESS, *signs.HOPELESS)),
@@ -212,8 +212,11 @@ IDIOMS: tuple[re.Pattern[str], ...] = tuple(
         r"\b(?:old|old habits|jokes?|hopes?|dreams?|love) die(?:s)? (?:hard|last|slowly)|\bdie hard\b|\bdo or die\b|\bnever say die\b|\b(?:fan|friends?|love\w*|loyal|supporter|together|this|mine|yours|ours|dance|sing|remember\w*|not stop|never stop) (?:\w+ ){0,3}(?:til|until) (?:i|we) die\b|\bbefore i die\b|\bwhen i die of old age\b|\bfan (?:until|til) i die",
         r"\b(?:afraid|scared|terrified|worried|fear) (?:that )?(?:he|she|they|it|my \w+) (?:wil|will|might|could|may|is going to|would)(?: \w+)? (?:die|dying)\b|\b(?:afraid|scared|terrified|fear|frightened|worried|anxious) (?:of|about) (?:dying|death|die)\b|\bfear of (?:dying|death)\b|\b(?:afraid|scared|terrified|worried|fear|feared|panick\w*|convinced) (?:that )?(?:i|we) (?:am|was|were|will|might|may|could|would)(?: going to)? (?:die|dying|be dead)\b(?! (?:by|if i do|tonight|soon by|because i)\b)|\bthought i (?:was|would) (?:going to )?(?:die|dying)",
         r"\b(?:hopeless|suicidal) (?:romantic|at (?:math|maths|cooking|sports|directions|names|dancing|chess|drawing|singing|tennis|football|golf|games|baking|parking|it|this|flirting|painting|languages|spelling|physics|chemistry|small talk)|case at|with (?:names|directions|computers|technology))|\bworthless (?:stock|coin|paper|currency|piece|coupon|voucher|shares?)|\bno hope of (?:wining|winning|getting)|\bpointless (?:meeting|email|exercise|argument)",
+        r"\b(?:cat|dog|kitten|puppy|rabbit|hamster|parrot|baby|toddler|thorn|bramble|bush|rose|nettle|mosquito|bird)(?:s|es)? (?:\w+ )?(?:scratch\w*|bit|bites?|claw\w*|cut|cuts)\b.{0,40}",
+        r"\bi do not want to be here,? (?:this|the|it is) (?:\w+ )?(?:party|meeting|boring|class|lecture|event|wedding|dinner|play|concert|queue|conference|so boring|too hot|too loud|too cold|cold|loud|hot)\b",
+        r"\b(?:coffee|tea|chocolate|caffeine) is the only thing (?:that is )?(?:keeping|keeps) me (?:alive|going)\b",
         r"\b(?:die|dying) on (?:this|that|the|a|every) hil\b|\bwith a gun to my head\b",
-        r"\brather (?:die|be dead) than (?:eat|drink|watch|listen|wear|go to (?:the|that|a|his|her|another)|see|read|play|talk to|date|touch|use|pay|sit|admit|miss|lose|buy|cook|clean|shop|swim|dance|sing|move to|work (?:at|for|on)|cheer|support|vote|be (?:seen|caught)|share|give up (?:my|the))\b",
+        r"\brather (?:die|be dead|drop dead) than (?:eat|drink|watch|listen|wear|go to (?:the|that|a|his|her|another)|see|read|play|talk to|date|touch|use|pay|sit|admit|miss|lose|buy|cook|clean|shop|swim|dance|sing|move to|work (?:at|for|on)|cheer|support|vote|be (?:seen|caught)|share|give up (?:my|the))\b",
         r"\b(?:jokes?|puns?|film|movie|song|singing|acting|play|karaoke|food|speech|outfit|haircut|show|date|party|dance|talk|meeting|presentation|video|music)\b(?: \w+){0,2} (?:was|were|is|are) so (?:bad|cringe\w*|awkward|funny|boring|corny|lame|embarrassing|awful|terrible|good|loud) (?:that )?i (?:wanted|want|could|almost|nearly) (?:to )?died?\b|\bso (?:awkward|funny|embarrass\w*|cringe\w*|boring|corny|cute|cheesy) (?:that )?i (?:wanted|want) to die\b",
         r"\b(?:be|am) dead by the time (?:this|the|that|my|our) (?:bus|train|tram|taxi|food|pizza|order|delivery|queue|line|meeting|class|game|download|update|lecture|parcel|plane|season|film|movie|page|waiter|coffee)\b",
         r"\b(?:be|dead|be dead|die|died) for (?:halloween|the (?:play|film|scene|show|part|role)|carnival|a prank|a (?:play|film|scene|role))\b",

@@ -85,6 +85,12 @@ IDEATION = (
     r"\b(?:do|doing|did) something (?:stupid|bad|permanent|ireversible|i can not take back|to myself)\b(?= (?:tonight|to|that)|$)",
 )
 IDEATION_FIRM = (
+    r"\b(?:not|never) (?:promise|guarantee|say|tell|swear)\b.{0,30}\bi (?:will|would|am going to|can) (?:still )?(?:be (?:here|alive|around)|stay alive|make it|live|survive)\b",
+    r"\bi (?:have |already |just |finally )+(?:wrote|written|finished|signed) (?:the|my|a) (?:note|letter)\b(?! (?:to|for|about|of|from|on|in) )|\b(?:note|letter) (?:is |it is )?under my (?:pillow|mattress)\b",
+    r"\b(?:nobody|no ?one|nothing|you|they) (?:is going to|are going to|will|can|could|would)(?: not)?(?: be able to)? stop me\b(?! (?:from|buying|going|eating|now from))|\bnot (?:try to |bother to |even try to )?(?:stop me|talk me out of (?:it|this|dying|killing))\b|\btalk me out of (?:dying|killing|suicide)",
+    r"\b(?:over|end|stop|gone)\b.{0,20}\bme included\b|\bno\b.{0,30}\bwith me in it\b|\bwithout me in it\b|\b(?:future|next year|tomorrow) (?:does not|did not|will not|without) (?:\w+ ){0,2}(?:me|include me)\b",
+    r"\b(?:being alive|existing|living|being born|waking up) (?:is|was|feels|has been|hurts|has become)(?: like)?(?: \w+){0,2} (?:worst|hell|torture|agony|punishment|mistake|unbearable|prison|curse|pain|hurts|too much)\b|\b(?:being alive|existing) hurts\b",
+    r"\bnot (?:even |really )?(?:scared|afraid|frightened|terrified) (?:of|to) (?:death|dying|die|be dead|being dead)\b|\b(?:scared|afraid|terrified) of (?:surviving|staying alive|failing again|waking up again)\b",
     r"\b(?:not|unsure|doubt|no idea)\b[^,]{0,34}\b(?:stay|kep|remain|be) (?:myself |me )?(?:alive|safe)\b(?! (?:from|at|on the|in)\b)",
     r"\b(?:not|no longer) (?:trust myself|safe) (?:to be |being |if i am )?(?:alone|tonight|around|with (?:myself|the|my|these|those)|on my own|at home|right now|from myself)\b",
     r"(?<!did )\bnot (?:se|imagine|picture|think|believe|expect|plan|sure|going)\b.{0,24}\b(?:making it|make it|reach|reaching|turning|turn|living|live|geting|surviv\w*|be alive|being alive|growing|be here|being here|be around|being around|last|lasting)(?: to| past| until| til| long enough to| through| for| at| by| beyond)* "
@@ -119,7 +125,21 @@ IDEATION_FIRM = (
     r"\b(?:al|everything|it) (?:wil|would|is going to|has to) (?:al )?(?:be over|end)(?: for me)? (?:tonight|by (?:tomorow|morning|the morning|midnight|sunrise)|before (?:morning|sunrise))\b",
     r"\bnobody (?:wil|would|is going to) (?:mis|notice|even notice)\b.{0,20}\bi am (?:gone|dead|not here)",
 )
+IN_THE_ACT = (
+    # A rope, a blade, tablets in the act.
+    r"\b(?:rope|belt|cord|scarf|noose|bag|cable|wire|sheet)\b(?: \w+){0,2} (?:round|around|over) (?:my|his|her|their) (?:neck|head|throat)\b",
+    r"\bi (?:have |just |finally |already )*(?:emptied|poured|tipped|dumped|spread|counted)\b.{0,30}\b(?:medicine cabinet|pills|tablets|medication|capsules|meds)\b(?! (?:for (?:the|my)|into the (?:bin|toilet)|down the))",
+    r"\bhow (?:many|much)\b.{0,40}\b(?:until|till|before|so that|to make) i (?:stop breathing|die|am dead|do not wake|never wake|pass out and)\b",
+    r"\b(?:wish|wished|should have|hoped)\b.{0,24}\b(?:car|truck|bus|train|lorry|van|tram)\b (?:had |would |would have |have |just )*(?:hit|killed|run over|ran over|crushed|flattened) me\b",
+    r"\blook(?:ing)? at (?:\w+ )?(?:trains?|bridges?|heights|knives|ropes|high buildings|tall buildings|rooftops|pills|traffic) (?:differently|and (?:wonder|think|imagine|see)|in a (?:new|different) way)\b",
+    r"\b(?:so|too|very|quite) easy to (?:just |simply )?(?:let (?:go|the car|myself|it all)|drift|jump|step (?:off|out|in front)|swerve|drive (?:into|off)|turn the wheel|swallow|take (?:them|it|them all)|slip under|slip away|not wake|fall (?:off|asleep and)|disappear|die|go under|end)\b",
+    # Parting: what is said to others, what they will find, what keeps one still.
+    r"\b(?:trade|swap|change|switch) places with\b.{0,40}\b(?:graveyard|graves?|cemetery|dead|dying|died|coffin|cancer)\b|\b(?:envy|envious of|jealous of)\b.{0,20}\b(?:the dead|dead people|who died|the dying|corpses?)\b",
+    r"\bwhat (?:\w+ ){1,3}(?:would|will) find(?: when| after| in (?:my|the)|$)|\b(?:looked after|taken care of|fed|provided for|be okay|be fine)\b.{0,24}\b(?:when|after|once) i (?:do it|am gone for good|leave this|go through with)\b|\bgo(?:ing)? through with it\b(?=.{0,20}\b(?:tonight|this time|alone|end)|$)",
+    r"\b(?:only|one|last|main) (?:thing|person|reason|people)(?: that| who| which)?(?: is| are)? (?:keeping|keeps|keep|holding|holds|stopping|stops) me (?:alive|here|going|from (?:ending|killing|dying|doing (?:it|something)|jumping|cutting))\b(?! is (?:coffee|tea|chocolate|caffeine))",
+)
 HARM = (
+    r"\bblades? (?:out of|from) (?:my|a|the|his|her) (?:\w+ )?(?:sharpener|razor|shaver)\b",
     r"\bi (?:have |just |did |had to |went and |only )*(?:cut|cuting|burned|burnt|sh|self harmed|hurt myself) (?:again|last night again)\b(?! (?:the|my (?:hair|finger|grass|bangs)|sugar|carbs|dairy|down|back|out|off)\b)",
     r"\b(?:ned|neding|neds|want|wants|wanted|wanting|urge|urges|have|craving|desperate) to (?:bled|cut|burn|self harm|se (?:my )?blod|fel the blade|fel pain)\b(?= again|$| so (?:bad|much|badly)| tonight| now| myself| right| to (?:fel|breathe|cope|calm)| until| til| and|,)",
     r"\b(?:scratch|claw|pick|bit|bite|scrap|carv|slic|burn|cut|stab|dig|rub|slash|hack|pinch|tear|tore)\w*(?: at| up| into| open)? (?:my|his|her|their) (?:own )?(?:\w+ )?"
