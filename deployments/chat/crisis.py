@@ -11,7 +11,7 @@ is for ``crisis_course``.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from deployments.chat.crisis_rules import (
@@ -36,11 +36,13 @@ from deployments.chat.crisis_rules import (
 from deployments.chat.crisis_rules import (
     Indicator as Indicator,
 )
+from deployments.chat.needed_words import Sieve
 from deployments.chat.plain_words import plain_words
 
 Outcome = Literal["crisis", "other", "concern", "none"]
 When = Literal["now", "lasting", "cleared"]
 INDICATORS: tuple[Indicator, ...] = get_args(Indicator)
+GRAVE: frozenset[Indicator] = frozenset({"suicidal_ideation", "self_harm"})
 BASE: dict[Indicator, float] = {
     "suicidal_ideation": 0.8,
     "self_harm": 0.6,
@@ -56,17 +58,21 @@ SEAM = 400
 """Characters on either side of the seam between two messages that are read as one."""
 AROUND = 300
 """Characters in front of what was found in which its subject and a denial are looked for."""
+_RULES = Sieve((rule, rule.pattern) for rule in RULES)
+_IDIOMS = Sieve((idiom, idiom) for idiom in IDIOMS)
 _CLAUSE = re.compile(r"[.!?;…]+|,? \bbut\b|,? \bhowever\b|,? \balthough\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Crisis:
     """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom. ``when``: found in this
-    message, or in one before it that still counts (``lasting``), or the writer is safe now after one (``cleared``)."""
+    message, or in one before it that still counts (``lasting``), or the writer is safe now after one (``cleared``).
+    ``danger``: suicide or self-harm is spoken of, of whomever, denied or not."""
 
     outcome: Outcome = "none"
     indicators: tuple[Indicator, ...] = ()
     when: When = "now"
+    danger: bool = False
 
     @property
     def needs_help_lines(self) -> bool:
@@ -94,6 +100,10 @@ class _Text:
     plain: str
     idioms: tuple[tuple[int, int], ...]
 
+    @classmethod
+    def of(cls, plain: str) -> "_Text":
+        return cls(plain, tuple(found.span() for idiom in _IDIOMS.possible(plain) for found in idiom.finditer(plain)))
+
     def is_idiom(self, start: int, end: int) -> bool:
         """Whether all of it belongs to an idiom, but for words of wishing in front (``I wanted to`` / ``die of shame``)."""
         for first, last in self.idioms:
@@ -111,13 +121,12 @@ class _Filed:
     denied: set[Indicator] = field(default_factory=set)
 
     def outcome(self) -> Crisis:
-        grave = {"suicidal_ideation", "self_harm"}
-        if self.own & grave:
+        if self.own & GRAVE:
             return Crisis("crisis", _ordered(self.own))
-        if self.others & grave:
+        if self.others & GRAVE:
             return Crisis("other", _ordered(self.others))
-        if self.own or self.others or self.denied & grave:
-            return Crisis("concern", _ordered(self.own or self.others or (self.denied & grave)))
+        if self.own or self.others or self.denied & GRAVE:
+            return Crisis("concern", _ordered(self.own or self.others or (self.denied & GRAVE)))
         return Crisis()
 
 
@@ -144,10 +153,9 @@ def _across(found: Crisis, plain: str, before: str) -> Crisis:
 
 
 def _check(plain: str) -> Crisis:
-    text = _Text(plain, tuple(found.span() for idiom in IDIOMS for found in idiom.finditer(plain)))
-    filed = _Filed()
-    for start, clause in _clauses(plain):
-        for rule in RULES:
+    text, filed, rules = _Text.of(plain), _Filed(), _RULES.possible(plain)
+    for start, clause in _clauses(plain) if rules else ():
+        for rule in rules:
             if rule.indicator in filed.own:
                 # Nothing weighs more.
                 continue
@@ -155,10 +163,10 @@ def _check(plain: str) -> Crisis:
                 _file(rule, match, start, clause, text, filed)
     if any(pattern.search(plain) for pattern in FOREIGN):
         filed.own.add("suicidal_ideation")
-    found = filed.outcome()
-    if found.outcome == "none" and _mentions(text):
-        return Crisis("concern", ("severe_distress",))
-    return found
+    found, named = filed.outcome(), _mentions(text)
+    if named and found.outcome == "none":
+        found = Crisis("concern", ("severe_distress",))
+    return replace(found, danger=named or not GRAVE.isdisjoint(filed.own | filed.others | filed.denied))
 
 
 def _matches(rule: Rule, clause: str, start: int, text: _Text) -> Iterator[re.Match[str]]:

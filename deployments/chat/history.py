@@ -26,7 +26,7 @@ KEPT_TURNS = 10
 KEPT_CONVERSATIONS = 100
 LATE_S = 5.0
 """For a turn that is kept behind its reply."""
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,9 @@ from serve_app.api.services import Services
 HISTORY_S = 1.0
 """For the history, read or written."""
 REPLY_TOKENS = 220
-_log = logging.getLogger(__name__)
 AT_ONCE = 400
 """Characters that are checked where they arrive; longer texts in a thread, between whose patterns the loop goes on."""
+_log = logging.getLogger("ray.serve.muster")
 NOBODY: Readers = {"emotion": None, "sentiment": None}
 Source = Literal["model", "llm", "template"]
 T = TypeVar("T")

@@ -23,7 +23,8 @@ from model_store import convert, prove
 from model_store.catalogue import HubSource, ModelSpec, load_catalogue
 from model_store.hub import Hub
 from model_store.pull import Puller, silent
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 from serve_app.environment import serving_environment
 from serve_app.planned import ENGINES
 from tests.e2e.test_fleet import topology_with
