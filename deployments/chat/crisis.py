@@ -95,14 +95,18 @@ class Crisis:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """Plain words, and where a turn of speech stands in them that only sounds like it."""
+    """Plain words, where a turn of speech stands in them that only sounds like it, and what of them is long over
+    (between ``I used to`` and ``better now``)."""
 
     plain: str
     idioms: tuple[tuple[int, int], ...]
+    over: str
 
     @classmethod
     def of(cls, plain: str) -> "_Text":
-        return cls(plain, tuple(found.span() for idiom in _IDIOMS.possible(plain) for found in idiom.finditer(plain)))
+        past = PAST_AND_WELL.search(plain)
+        idioms = (found.span() for idiom in _IDIOMS.possible(plain) for found in idiom.finditer(plain))
+        return cls(plain, tuple(idioms), past.group() if past else "")
 
     def is_idiom(self, start: int, end: int) -> bool:
         """Whether all of it belongs to an idiom, but for words of wishing in front (``I wanted to`` / ``die of shame``)."""
@@ -195,7 +199,7 @@ def _file(rule: Rule, match: re.Match[str], start: int, clause: str, text: _Text
     elif rule.firm:
         # The rule's own words say that it is the writer, now; but for ``she does not want to live``.
         (filed.others if _told_of_another(before, words) else filed.own).add(rule.indicator)
-    elif _denied(before, clause[match.end() :]) or _is_over(words, text.plain):
+    elif _denied(before, clause[match.end() :]) or words in text.over:
         filed.denied.add(rule.indicator)
     elif FATE.fullmatch(words) and _fate_of_another(before):
         return
@@ -241,12 +245,6 @@ def _last_subject(before: str) -> Literal["writer", "another", "nobody"]:
 def _denied(before: str, after: str) -> bool:
     """``I do not want to die``, but not ``I never wanted to die this badly``."""
     return bool(DENIED.search(before[-48:])) and not STRONGER.match(after)
-
-
-def _is_over(words: str, text: str) -> bool:
-    """Whether the words lie between ``I used to`` and ``better now``."""
-    past = PAST_AND_WELL.search(text)
-    return past is not None and words in past.group()
 
 
 def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
