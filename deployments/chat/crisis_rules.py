@@ -177,7 +177,7 @@ MENTIONS: tuple[re.Pattern[str], ...] = (_rx(r"\bsuicid(?:e|al)\b"),)
 """Words that show help by themselves, whoever they are about."""
 
 RULES: tuple[Rule, ...] = (
-    *(Rule("suicidal_ideation", _rx(p)) for p in (*_IDEATION, *signs.IDEATION, *signs.IN_THE_ACT)),
+    *(Rule("suicidal_ideation", _rx(p)) for p in (*_IDEATION, *signs.IDEATION, *signs.IN_THE_ACT, *signs.LAST_TIME)),
     *(Rule("suicidal_ideation", _rx(p), firm=True) for p in (*_IDEATION_FIRM, *signs.IDEATION_FIRM)),
     *(Rule("self_harm", _rx(p)) for p in (*_HARM, *signs.HARM)),
     *(Rule("hopelessness", _rx(p)) for p in (*_HOPELESS, *signs.HOPELESS)),
@@ -198,7 +198,7 @@ IDIOMS: tuple[re.Pattern[str], ...] = tuple(
         r"\b(?:this|that|my|these|those|the) (?:\w+ )?(?:\w+ )?(?:is|are|was|were)(?: \w+)? killing me\b|\b(?:back|feet|head|legs?|shoes|job|homework|commute|boss|suspense|heat|heads?aches?|stomach|knees?|exams?|traffic|diet|humidity|wait) (?:is|are|was|were)? ?kill(?:s|ing) me\b",
         r"\bkill(?:ing|ed)? myself (?:laughing|with laughter|at the gym|over (?:homework|this (?:essay|report|homework)))(?!.{0,60}\b(?:pils?|rope|gun|blade|knife|tonight))|\b(?:mom|mum|mother|dad|father|parents?|wife|husband|boss|teacher|coach|she|he|they|you|girlfriend|boyfriend|sister|brother) (?:is |are )?(?:will|would|going to|gonna|might|could|wil) (?:literally )?kil{1,2} (?:me|him|her|you|us)\b",
         r"\bdie(?:s|d)? (?:in|on|at) (?:the|that|this|level|every|a) (?:game|boss|level|round|video ?game|raid|match|dungeon|lobby|mission)\b(?! of life)",
-        r"\b(?:battery|phone|laptop|car|plants?|plant|flowers?|fish|goldfish|engine|wifi|server|computer|cactus|basil|garden|lawn|tree|fern|orchid|tomatoes|conversation|chat|party|joke|trend|hamster)s? (?:is|are|was|keeps?|will|wants? to|kep|just|has|have|going to|about to|might)?(?: \w+){0,2} ?(?:die|dies|died|dying|dead)\b",
+        r"\b(?:battery|phone|laptop|car|plants?|plant|flowers?|fish|goldfish|engine|wifi|server|computer|cactus|basil|garden|lawn|tree|fern|orchid|tomatoes|conversation|chat|party|joke|trend|hamster)s? (?:is|are|was|keeps?|will|wants? to|kep|just|has|have|going to|about to|might)?(?: (?!(?:i|we|me|my|want|wants|he|she|they)\b)\w+){0,6} ?(?:die|dies|died|dying|dead)\b",
         r"\b(?:die|dye|dying|dyeing) (?:my|your|her|his|the|some|it|this) (?:hair|shirt|shirts|jeans|clothes|eggs?|fabric|yarn|beard|roots|eyebrows|dres|curtains)\b",
         r"\b(?:cut|cutting) (?:my|his|her|their) (?:arm|leg|finger|hand|thumb|knee)s? (?:open )?(?:on (?:the|a|some|my) (?!purpose)|(?:while|when) (?:i (?:was )?)?(?:shav|cook|chop|garden|climb|work|play|peel|wash|open|fel|clean)\w*|shaving|cooking|gardening|with the (?:bread|kitchen)|by accident)(?!.{0,30}\bon purpose)",
         r"\b(?:cut|cutting|starv\w*|kill\w*|burn\w*|hurt) (?:myself|himself|herself) (?:shaving|cooking|chopping|by accident|accidentally|on (?:the|a)|(?:while|when) (?:i )?(?:was )?(?:shav|cook|chop|play|run|ski|lift|gard|work|climb|cycl|danc|train)\w*(?!.{0,30}\bon purpose)|a (?:piece|slice|break)|some (?:slack|cake|bread)|loose|off|playing|skiing|running|lifting|in the kitchen|at the gym|making|from caffeine|out (?:at|with))",

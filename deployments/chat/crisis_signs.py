@@ -85,6 +85,8 @@ IDEATION = (
     r"\b(?:do|doing|did) something (?:stupid|bad|permanent|ireversible|i can not take back|to myself)\b(?= (?:tonight|to|that)|$)",
 )
 IDEATION_FIRM = (
+    r"\b(?:close my eyes|fall asleep|lie down) and (?:have|let|make|feel) (?:it|everything) (?:all )?(?:end|stop|be over)\b|\bby the time (?:they|you|any ?one|help|some ?one|the ambulance) (?:comes?|arrives?|gets? (?:here|there|home))\b.{0,24}\b(?:done|over|too late|gone|dead)\b",
+    r"\bhate waking up\b(?! (?:early|at|on|for|to|before|so|in|late|next|with|from)\b)|\bdisappointed (?:that |when |because )?i (?:did|woke|wake|am (?:still )?alive|survived|am still here)\b",
     r"\b(?:not|never) (?:promise|guarantee|say|tell|swear)\b.{0,30}\bi (?:will|would|am going to|can) (?:still )?(?:be (?:here|alive|around)|stay alive|make it|live|survive)\b",
     r"\bi (?:have |already |just |finally )+(?:wrote|written|finished|signed) (?:the|my|a) (?:note|letter)\b(?! (?:to|for|about|of|from|on|in) )|\b(?:note|letter) (?:is |it is )?under my (?:pillow|mattress)\b",
     r"\b(?:nobody|no ?one|nothing|you|they) (?:is going to|are going to|will|can|could|would)(?: not)?(?: be able to)? stop me\b(?! (?:from|buying|going|eating|now from))|\bnot (?:try to |bother to |even try to )?(?:stop me|talk me out of (?:it|this|dying|killing))\b|\btalk me out of (?:dying|killing|suicide)",
@@ -138,7 +140,20 @@ IN_THE_ACT = (
     r"\bwhat (?:\w+ ){1,3}(?:would|will) find(?: when| after| in (?:my|the)|$)|\b(?:looked after|taken care of|fed|provided for|be okay|be fine)\b.{0,24}\b(?:when|after|once) i (?:do it|am gone for good|leave this|go through with)\b|\bgo(?:ing)? through with it\b(?=.{0,20}\b(?:tonight|this time|alone|end)|$)",
     r"\b(?:only|one|last|main) (?:thing|person|reason|people)(?: that| who| which)?(?: is| are)? (?:keeping|keeps|keep|holding|holds|stopping|stops) me (?:alive|here|going|from (?:ending|killing|dying|doing (?:it|something)|jumping|cutting))\b(?! is (?:coffee|tea|chocolate|caffeine))",
 )
+LAST_TIME = (
+    r"\b(?:take|taking|swallow|swallowing|eat|down) (?:every|each|all the|all of the) (?:single |last )?(?:pills?|tablets?|\w+)? ?(?:in (?:this|the|our) (?:house|flat|cabinet|cupboard|bathroom)|i (?:have|can find|own|can get))\b",
+    r"\b(?:least painful|painless|quickest|easiest|fastest|gentlest) (?:way|method) to (?:go|leave)\b(?! (?:to|from|there|home|up|about|the)\b)",
+    r"\bi (?:already |now |finally )*(?:know|decided|worked out|figured out) (?:exactly )?(?:how|where|when)(?: and (?:how|where|when))? i (?:will|would|am going to|want to) (?:do it|die|go)\b(?! (?:on|to|in|about) )|\bhow i (?:will|would|am going to) do it and (?:where|when)\b",
+    r"\binsurance (?:money|payout|policy)\b.{0,50}\b(?:than (?:they can use )?me|than i am|without me|when i am (?:dead|gone)|if i (?:die|died))\b|\bworth more (?:to \w+ )?(?:dead|gone)\b",
+    r"\bstopped making (?:any )?plans\b.{0,50}\b(?:not|never|no|gone|here)\b|\bwill not need (?:them|it|any of it|anything|that|my \w+) where i am going\b|\bwill not be (?:at (?:school|work|home)|here|around) (?:after|next) \w+,? (?:ever|any ?more|for good)\b",
+    r"\b(?:hold|held|holding|push|pushed) (?:my|his|her) (?:own )?(?:head|face|myself) under(?: the)? (?:bath )?(?:water|bathwater)\b",
+    r"\b(?:was|is|be) my last (?:one|birthday|christmas|summer|winter|night|day|week|sunset|sunrise|supper|meal|goodbye)(?: ever| on earth| alive)?$|\bmy last (?:night|day|sunset|sunrise|meal) (?:alive|on earth|ever)\b",
+    r"\blocked (?:myself|himself|herself|themselves) in\b.{0,30}\b(?:razor|knife|gun|pills|blade|scissors|rope|bleach)\b|\b(?:video|text|message|letter|note|voice ?mail|post|mail)\b.{0,20}\b(?:saying|to say|that said|that says) (?:good ?bye|farewell|sorry for everything)\b(?! (?:to (?:the|our|my) (?:team|class|customers|colleagues)))",
+)
 HARM = (
+    r"\b(?:slash|slic|carv|gash)\w* (?:up )?(?:my|his|her|their) (?:own )?(?:\w+ )?"
+    + _BODY
+    + r"\b|\b(?:arms?|wrists?|legs?|thighs?|body|skin)\b (?:is|are|was|were) (?:full of|covered (?:in|with)) (?:\w+ )?(?:scars|cuts|burns|cut marks|razor marks)\b",
     r"\bblades? (?:out of|from) (?:my|a|the|his|her) (?:\w+ )?(?:sharpener|razor|shaver)\b",
     r"\bi (?:have |just |did |had to |went and |only )*(?:cut|cuting|burned|burnt|sh|self harmed|hurt myself) (?:again|last night again)\b(?! (?:the|my (?:hair|finger|grass|bangs)|sugar|carbs|dairy|down|back|out|off)\b)",
     r"\b(?:ned|neding|neds|want|wants|wanted|wanting|urge|urges|have|craving|desperate) to (?:bled|cut|burn|self harm|se (?:my )?blod|fel the blade|fel pain)\b(?= again|$| so (?:bad|much|badly)| tonight| now| myself| right| to (?:fel|breathe|cope|calm)| until| til| and|,)",
