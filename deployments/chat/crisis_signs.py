@@ -128,6 +128,7 @@ IDEATION_FIRM = (
     r"\bnobody (?:wil|would|is going to) (?:mis|notice|even notice)\b.{0,20}\bi am (?:gone|dead|not here)",
 )
 IN_THE_ACT = (
+    r"\b(?:i|my \w+|he|she|they)\b.{0,20}\bover ?dos(?:e|ed|ing) (?:on|of|with)\b.{0,24}\b" + _TABLETS + r"\b",
     # A rope, a blade, tablets in the act.
     r"\b(?:rope|belt|cord|scarf|noose|bag|cable|wire|sheet)\b(?: \w+){0,2} (?:round|around|over) (?:my|his|her|their) (?:neck|head|throat)\b",
     r"\bi (?:have |just |finally |already )*(?:emptied|poured|tipped|dumped|spread|counted)\b.{0,30}\b(?:medicine cabinet|pills|tablets|medication|capsules|meds)\b(?! (?:for (?:the|my)|into the (?:bin|toilet)|down the))",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 
 import http_fakes
 import httpx
@@ -209,6 +210,22 @@ async def test_a_crisis_lasts_through_what_is_said_next(open_client, talking, re
     assert CRISIS not in asked
     assert "tonight" not in asked
     assert "help lines below" not in asked
+
+
+async def test_long_texts_are_checked_beside_the_loop(open_client, talking, monkeypatch):
+    from serve_app.api import chat_flow
+
+    where, check = [], chat_flow.check
+
+    def noted(words):
+        where.append(threading.current_thread() is threading.main_thread())
+        return check(words)
+
+    monkeypatch.setattr(chat_flow, "check", noted)
+    async with open_client(build_services(talking)) as client:
+        await ask(client, "x" * 2000)
+        await ask(client, "a long day")
+    assert where == [False, True]
 
 
 async def test_worry_about_another_lasts_too(open_client, talking, redis_server):
