@@ -26,6 +26,7 @@ from deployments.chat.crisis_rules import (
     MEANT,
     MENTIONS,
     PAST_AND_WELL,
+    REPORTED,
     RULES,
     SAID_NO,
     STRONGER,
@@ -222,8 +223,10 @@ def _of_another(before: str, words: str) -> bool:
 
 def _fate_of_another(before: str) -> bool:
     """Whether what ``will die`` is somebody or something else; that is no wish of anybody's."""
+    if REPORTED.search(before):
+        return False
     return _last_subject(before) == "another" or bool(
-        re.search(r"\b(?:you|it|that|this|ones?|the \w+|\w+ism) $", before)
+        re.search(r"\b(?:you|it|that|this|ones?|(?:the|a) (?:\w+ )?\w+|\w+ism) $", before)
     )
 
 

@@ -7,8 +7,8 @@ Afterwards the turns of it are kept from what a model is told.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from deployments.chat.crisis import Crisis, check
-from deployments.chat.crisis_rules import ALL_CLEAR, NOT_CLEAR
+from deployments.chat.crisis import Crisis, Outcome, check
+from deployments.chat.crisis_rules import ALL_CLEAR, NOT_CLEAR, OTHERS_CLEAR
 from deployments.chat.plain_words import plain_words
 from deployments.generation import Turn
 
@@ -32,17 +32,19 @@ def course(found: Crisis, message: str, before: Sequence[Said]) -> Crisis:
     earlier = _earlier(before)
     if earlier is None:
         return found
-    if is_all_clear(message, found):
+    if is_all_clear(message, found, earlier.outcome):
         return Crisis("concern", when="cleared")
     return Crisis(earlier.outcome, earlier.indicators, "lasting")
 
 
-def is_all_clear(message: str, found: Crisis) -> bool:
-    """Whether the writer says in so many words that they are safe, and nothing that is grave or despairing with it."""
+def is_all_clear(message: str, found: Crisis, after: Outcome) -> bool:
+    """Whether the writer says in so many words that they are safe (``after`` a crisis of somebody else: that those are), and
+    nothing that is grave or despairing with it."""
     if found.stops_generation or {"hopelessness", "severe_distress"} & set(found.indicators):
         return False
     plain = plain_words(message)
-    return bool(ALL_CLEAR.search(plain)) and not NOT_CLEAR.search(plain)
+    wanted = OTHERS_CLEAR if after == "other" else ALL_CLEAR
+    return bool(wanted.search(plain)) and not NOT_CLEAR.search(plain)
 
 
 def told(before: Sequence[Said]) -> tuple[Turn, ...]:
@@ -65,10 +67,11 @@ def said(turns: Iterable[Turn]) -> list[Said]:
 
 
 def _earlier(before: Sequence[Said]) -> Crisis | None:
-    """The latest grave finding that still counts."""
-    for each in reversed(before[-LASTS:]):
-        if each.found.stops_generation:
-            return each.found
-        if is_all_clear(each.text, each.found):
-            return None
+    """The latest grave finding, while it counts."""
+    recent = before[-LASTS:]
+    for index in reversed(range(len(recent))):
+        grave = recent[index].found
+        if grave.stops_generation:
+            ended = any(is_all_clear(each.text, each.found, grave.outcome) for each in recent[index + 1 :])
+            return None if ended else grave
     return None

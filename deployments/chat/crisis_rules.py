@@ -236,7 +236,8 @@ DENIED = _rx(
 FATE = _rx(
     r"(?:might|may|could|will|should|just|about to|close to|going to|ned(?:s|es)? to|ha(?:s|ve|d) to|on the verge of)\b.{0,30}\b(?:die|dying|be dead|not (?:be here|exist|live|wake up))"
 )
-"""Of somebody else: what may become of them, not what they want."""
+"""Of somebody else: what may become of them, not what they want; unless they say so themselves."""
+REPORTED = _rx(r"\b(?:says?|said|saying|told|tells|text(?:s|ed)?|wrote|writes|post(?:s|ed)|threaten\w*|announced)\b")
 ASKED = _rx(r"\b(?:ask|asks|asked|asking)\b[^,]{0,40}$")
 SAID_NO = _rx(
     r"[^.]{0,20}(?:,|\band|\bbut|\.) ?(?:and |but )?i (?:said|answered|replied|told \w+|could say)(?: that)? (?:no|not|i (?:do|did|was|am|have) not)\b"
@@ -279,11 +280,15 @@ ALL_CLEAR = _rx(
     r"|\bi (?:have )?(?:called|talked to|spoke to|spoken to|texted|rang) (?:the |a )?(?:crisis |help ?|suicide )?(?:line|hotline|lifeline|helpline|crisis line|my therapist|my doctor|988|samaritans)\b.{0,30}\b(?:safe|better|calmer|okay|ok)\b"
     r"|\bi am (?:okay|ok|fine|better) now\b.{0,30}\b(?:safe|with (?:my|somebody|someone)|called|talked|spoke)\b"
 )
+OTHERS_CLEAR = _rx(
+    r"\b(?:(?:he|she|everybody|everyone|my \w+(?: \w+)?) is|(?:we|they) are|(?:we|they) are (?:both|all)) (?:now |much |both |all |completely )?safe(?: again| now| at home| here| today| tonight)*(?:$|[.,!;]|\band\b)"
+    r"|\b(?:he|she|my \w+(?: \w+)?) is (?:\w+ )?(?:with (?:a doctor|the doctors|the police|a therapist|the paramedics)|(?:in|at) (?:the )?(?:hospital|er|clinic)) now\b"
+)
 NOT_CLEAR = _rx(
     r"\b(?:not|never|no|nor|hardly|barely|without|if|when|until|til|wish|want to|only|unless|pretend\w*|lie|lied|lying|say|said|tell|told|think i|where|how|whether|yet|still|but|except|dead|die|finally|soon|peace|"
     r"pil\w*|gun|rope|knife|blade|razor|bridge|rof|goodbye|alone)\b|\?"
 )
-"""What writers say when they are out of danger, and what makes such words mean something else. Both lists are careful."""
+"""What writers say when they or those they worry about are out of danger, and what makes such words mean something else. Both lists are careful."""
 FOREIGN: tuple[re.Pattern[str], ...] = tuple(
     _rx(p)
     for p in (

@@ -167,7 +167,32 @@ def test_a_crisis_lasts_five_turns_or_until_an_all_clear():
     ],
 )
 def test_an_all_clear_is_said_in_so_many_words(text, clear):
-    assert is_all_clear(text, check(text)) is clear
+    assert is_all_clear(text, check(text), "crisis") is clear
+
+
+@pytest.mark.parametrize(
+    ("text", "clear"),
+    [
+        ("she is safe now", True),
+        ("He's in hospital now", True),
+        ("my friend is safe again, I called his parents", True),
+        ("I am safe now", False),
+        ("she is not safe", False),
+        ("is she safe now?", False),
+    ],
+)
+def test_worry_about_another_ends_when_they_are_safe(text, clear):
+    worry = check("my friend wants to kill himself")
+    assert is_all_clear(text, check(text), worry.outcome) is clear
+    before = [Said("…", worry), Said(text, check(text))]
+    assert (course(Crisis(), "ok", before).outcome == "none") is clear
+
+
+def test_what_may_become_of_somebody_is_no_wish_of_theirs():
+    assert check("My father might die of it").outcome == "none"
+    assert check("the old printer will die").outcome == "none"
+    assert check("My father says he is going to die tonight").outcome == "other"
+    assert check("I might die tonight").outcome == "crisis"
 
 
 def test_a_given_history_is_checked_turn_by_turn_across_its_seams():
