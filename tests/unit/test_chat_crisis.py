@@ -123,6 +123,16 @@ def test_an_idiom_cancels_what_is_wholly_inside_it_and_nothing_else(idiom, meant
     assert stops(check(meant))
 
 
+@pytest.mark.parametrize(
+    "idiom", ["this heat is killing me and", "I want to kill time before dinner,", "My phone died and"]
+)
+def test_an_idiom_in_front_hides_nothing(idiom):
+    hidden = [
+        text for _, label, text in PHRASES if label in ("crisis", "other") and not stops(check(f"{idiom} {text}"))
+    ]
+    assert hidden == []
+
+
 def test_a_quotation_that_the_writer_means_is_the_writers_own():
     assert check('I wrote a song called "I want to die"').outcome == "none"
     assert check('I wrote a song called "I want to die" and I mean every word').outcome == "crisis"
