@@ -11,12 +11,13 @@ from benchmarks.server import Server
 
 
 class Clients:
-    """One thread a question, which judges every answer. ``answers``: good ones by path; ``failures``: all others."""
+    """One thread a question, which judges every answer. ``answers``: good ones by path; ``failures``: all others.
+    ``pause_s``: between two questions, for what happens to the server."""
 
-    def __init__(self, server: Server, questions: Mapping[str, Any]) -> None:
+    def __init__(self, server: Server, questions: Mapping[str, Any], pause_s: float = 0.02) -> None:
         self.answers: Counter[str] = Counter(dict.fromkeys(questions, 0))
         self.failures: list[str] = []
-        self._url, self._stop = server.url, threading.Event()
+        self._url, self._stop, self._pause_s = server.url, threading.Event(), pause_s
         self._threads = [threading.Thread(target=self._ask, args=question) for question in questions.items()]
 
     def judge(self, path: str, answer: Any) -> None:
@@ -37,8 +38,7 @@ class Clients:
         # What is kept would be answered without the model.
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         request = urllib.request.Request(f"{self._url}{path}", json.dumps(question).encode(), headers)
-        # The pause leaves the cores to what happens.
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(self._pause_s):
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     self.judge(path, json.load(answer))

@@ -52,7 +52,8 @@ class Comparing(Clients):
     def __init__(self, server: Server) -> None:
         texts = ["a day", "a longer text about a day at school", ""]
         student = {"features": student_bodies(1, seed=77)[0]}
-        super().__init__(server, {"/v1/embeddings": {"model": KEY, "input": texts}, "/api/v1/infer/hostile-1": student})
+        questions = {"/v1/embeddings": {"model": KEY, "input": texts}, "/api/v1/infer/hostile-1": student}
+        super().__init__(server, questions, pause_s=0.1)
         self._first: dict[str, Any] = {}
 
     def judge(self, path: str, answer: Any) -> None:
