@@ -27,7 +27,7 @@ from deployments.chat.conversation import (
     stage_of,
 )
 from deployments.chat.crisis import SWITCH, Crisis, check
-from deployments.chat.history import ChatHistory, Exchange
+from deployments.chat.history import ChatHistory, Exchange, Held
 from deployments.chat.prompt import turns_for
 from deployments.chat.reply_check import SentenceGate, Withheld, inspect
 from deployments.errors import Cancelled
@@ -81,6 +81,7 @@ class Known:
     level: float
     parts: Parts
     readers: Readers
+    held: Held
 
     @property
     def writes_itself(self) -> bool:
@@ -142,7 +143,7 @@ class Companion:
         since = time.time() - held[-1].at if held and asked.given is None else None
         style = asked.style or USUAL_STYLE[mode]
         stage = stage_of(asked.message, turn, mode, since)
-        return Known(asked, crisis, reading, before, turn, stage, mode, style, level, parts, readers)
+        return Known(asked, crisis, reading, before, turn, stage, mode, style, level, parts, readers, held)
 
     async def words(self, request: Request, known: Known, wrote: Wrote) -> AsyncGenerator[str, None]:
         """The reply, piece by piece. Nothing is yielded that was not inspected. After the first piece an error of the
@@ -164,18 +165,20 @@ class Companion:
         yield wrote.texts[-1]
 
     async def remember(self, request: Request, known: Known, wrote: Wrote) -> None:
-        """Keep the turn, or name ``history`` among what failed."""
+        """Keep the turn, or name ``history`` among what failed. A client that wants nothing stored is obeyed."""
         context, asked = exchange_of(request).context(1), known.asked
+        if context.no_store:
+            return
         kept = Exchange(asked.message, wrote.text, time.time(), known.reading.polarity)
         await known.parts.take(
-            "history", lambda: self.history.add(context, asked.user, asked.conversation, kept), HISTORY_S
+            "history", lambda: self.history.add(context, asked.user, asked.conversation, kept, known.held), HISTORY_S
         )
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    async def _held(self, context: CallContext, asked: Asked, parts: Parts) -> list[Exchange]:
+    async def _held(self, context: CallContext, asked: Asked, parts: Parts) -> Held:
         held = await parts.take("history", lambda: self.history.of(context, asked.user, asked.conversation), HISTORY_S)
-        return held or []
+        return Held() if held is None else held
 
     # -- who writes ----------------------------------------------------------------------------------------------------
 
