@@ -143,7 +143,8 @@ class EnhancedChatAnswer(BaseModel):
 
 
 class ChatEvent(BaseModel):
-    """The data of an event of ``/chat/send``; ``token`` events first, then one ``done`` or ``error``."""
+    """The data of an event of ``/chat/send``; ``token`` events first, then one ``done`` or ``error``. ``model``,
+    ``revision``, ``fallback``: of who wrote; no model for the template's words, no revision for the language model's."""
 
     type: Literal["token", "done", "error"]
     content: str | None = None
@@ -151,6 +152,9 @@ class ChatEvent(BaseModel):
     request_id: str | None = None
     conversation_id: str | None = None
     source: Literal["model", "llm", "template"] | None = None
+    model: str | None = None
+    revision: str | None = None
+    fallback: bool | None = None
     reason: str | None = None
     crisis: CrisisFinding | None = None
     help_resources: HelpResources | None = None

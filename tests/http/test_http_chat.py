@@ -287,6 +287,23 @@ async def test_an_error_after_the_first_token_is_an_event(open_client, talking):
     assert set(told[-1]) == {"type", "content", "code", "request_id"}
 
 
+async def test_the_last_event_names_the_model(open_client, talking):
+    async with open_client(build_services(talking)) as client:
+        done = (await events(client))[-1]
+        assert (done["source"], done["model"], done["revision"], done["fallback"]) == (
+            "model",
+            "talker",
+            "f" * 40,
+            False,
+        )
+        talking.known = {**talking.known, "murmur": READY}
+        talking.down = {"talker": ModelNotReady("talker")}
+        done = (await events(client))[-1]
+        assert (done["model"], done["fallback"]) == ("murmur", True)
+        done = (await events(client, CRISIS))[-1]
+        assert (done["source"], done["model"], done["revision"], done["fallback"]) == ("template", None, None, False)
+
+
 async def test_every_stream_has_its_own_headers(open_client, talking):
     async with open_client(build_services(talking)) as client:
         counts = {len((await client.post(SEND, json={"message": "hello"})).headers.raw) for _ in range(5)}

@@ -83,6 +83,39 @@ def test_the_operators_help_lines_go_before_ours(tmp_path):
         load_help_lines(file, None)
 
 
+def _help_lines(folder, countries):
+    line = "{name: Own, contact: '1', kind: crisis_line}"
+    file = folder / "lines.yaml"
+    rows = "".join(f"  {key}: [{line if lines else ''}]\n" for key, lines in countries)
+    file.write_text(f"checked: 2026-11-01\nverified: true\ndefault: [{line}]\ncountries:\n{rows}")
+    return load_help_lines(file, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "asked"),
+    [("us", "US"), ("Us", "us"), ("NO", "NO"), ("no", "no"), ('"NO"', "NO"), ("UK", "GB"), ("GB", "uk")],
+)
+def test_an_operators_country_counts_however_its_code_is_written(tmp_path, key, asked):
+    told = _help_lines(tmp_path, [(key, True)]).of(asked)
+    assert (told["lines"][0]["name"], told["verified"]) == ("Own", True)
+
+
+@pytest.mark.parametrize(
+    ("countries", "words"),
+    [
+        ([("USA", True)], r"countries: 'USA' is no country: write its two-letter ISO 3166 code"),
+        ([("Norway", True)], "'Norway' is no country"),
+        ([("yes", True)], "'True' is no country"),
+        ([("47", True)], "'47' is no country"),
+        ([("us", True), ("US", True)], "US is there twice"),
+        ([("US", False)], "US has no lines"),
+    ],
+)
+def test_a_country_that_would_be_ignored_is_refused_with_the_fix(tmp_path, countries, words):
+    with pytest.raises(UnusableData, match=words):
+        _help_lines(tmp_path, countries)
+
+
 def test_every_country_of_ours_has_an_emergency_number_and_somebody_to_talk_to():
     own = load_help_lines(None, None)
     for country, held in own.tables[0].countries.items():
