@@ -59,9 +59,9 @@ def turns_for(
 
 
 def tokens_of(turn: Turn) -> int:
-    """More tokens than a model makes of it, but for odd strings of letters: a token for every three letters of a word that are
-    not all, each digit and sign, each letter of other scripts (two of those that take three bytes, for vocabularies that
-    have no such letters; three of the rarest), and the form's own."""
+    """More tokens than a model makes of it, but for odd strings of letters: a token for every three letters of a
+    word, each digit and sign, each letter of other scripts (two of those that take three bytes, for vocabularies
+    without such letters; three of the rarest), and the form's own."""
     text = turn.content
     words = sum(-(-len(word) // LETTERS_PER_TOKEN) for word in _LETTERS.findall(text))
     others = _LETTERS.sub("", text)
