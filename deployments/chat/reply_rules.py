@@ -41,11 +41,12 @@ _DIAGNOSIS = _rx(
     r"\b(?:depression|depressive|bipolar|adhd|ptsd|autis\w*|asperger\w*|schizo\w*|borderline|narcissis\w*|narcissist|ocd|dementia|anorexi\w*|"
     r"bulimi\w*|psychosis|psychotic|psychopath\w*|sociopath\w*|dysthymi\w*|agoraphobi\w*|neurodiver\w*|dyslexi\w*|dyspraxi\w*|epileps\w*|"
     r"cyclothymi\w*|catatoni\w*|alexithymi\w*)\b",
-    r"\bdisorders?\b|\bclinical(?:ly)?\b|\bmental(?:ly)? (?:ill|illness\w*|sick|sickness)\b|\bchemical imbalance\b|\bmanic episode|\bnervous breakdown\b",
+    r"\bdisorders?\b|\bclinica(?:l|lly)\b|\bmenta(?:l|lly) (?:ill|illness\w*|sick|sickness)\b|\bchemical imbalance\b|\bmanic episode|\bnervous breakdown\b",
     rf"\byou(?:'ve|'re|'d)? {_BETWEEN}{_FEELINGS_OR_ILLNESS}\b",
     rf"\b(?:it|that|this|these|those|which|what you (?:\w+ ){{1,3}}|i think|i believe|i suspect) {_BETWEEN}{_FEELINGS_OR_ILLNESS}\b",
     rf"\bwhat you (?:\w+ ){{1,3}}{_BETWEEN}{_FEELINGS_OR_ILLNESS}\b",
     r"\b(?:symptoms?|signs?) of (?:an? )?(?:illness|disease|condition|anxiety|trauma|mania|addiction)",
+    r"\b(?:tick|check|match|meet|fit|meets|fits|matches|ticks)\w* (?:\w+ ){0,3}(?:box|boxes|criteria|pattern|picture|profile|definition|description) (?:for|of)\b|\b(?:generali[sz]ed|social|health|separation|severe|chronic) anxiety\b",
 )
 _DRUGS = (
     r"(?:ibuprofen|paracetamol|acetaminophen|tylenol|advil|nurofen|aspirin|naproxen|codeine|tramadol|morphine|oxycodone|oxycontin|hydrocodone|vicodin|fentanyl|methadone|"
@@ -71,6 +72,8 @@ _MEDICINE = _rx(
     r"\b(?:have|pour|grab|drink|try|take) (?:yourself )?(?:a |an |some |another |one |two |few )*(?:glass(?:es)? of |bottle of |shots? of |sip of )?(?:wine|beers?|whisk\w*|vodka|gin|rum|alcohol|liquor|booze|drinks|shots?)\b",
     r"\b(?:wine|beer|whisk\w*|vodka|alcohol|a few drinks|a joint|smoking weed|getting high|getting drunk)\b.{0,20}\b(?:help|calm|relax|ease|numb|sleep|nerves|edge)",
     r"\b(?:smoke|vape|try|get) (?:some |a bit of |a )?(?:weed|pot|joint|high|drunk|edibles?)\b",
+    r"\bover the counter\b|\bprescrib\w*|\bknocks? you out\b|\b(?:a|an|one|two|three|four|few|couple of|some|\d+) (?:cold )?(?:beers?|wines?|whisk\w*|vodkas?|shots?|drinks|cocktails?) (?:and|will|would|to|might|could|can|then|before|tonight|helps?|may)\b",
+    rf"\b(?:leave|leaving|forget|forgetting|give up|keep|live|living|lay|put|hold) (?:(?!not )\w+ ){{0,3}}?{_DOSES}\b",
 )
 _SOMEBODY = r"(?:him|her|them|your \w+|someone|somebody|people|everyone|that \w+)"
 _SELF_HARM = _rx(
@@ -85,9 +88,12 @@ _SELF_HARM = _rx(
     r"(?<!jump the )\b(?:guns?|pistols?|rifles?|firearms?|bullets?)\b|\bloaded weapon|\bpoison(?:s|ous)?\b|\bveins?\b|\bwrists?\b|\barter(?:y|ies)\b|\bligature",
     r"\b(?:whole|entire|full) (?:bottle|pack|packet|box|strip)\b|\bbottle of (?:pills?|tablets?|medic)|\bswallow (?:all|everything|every|the)|\b(?:all|every one) of (?:the|your|those) (?:pills?|tablets?|meds)",
     r"\bjump(?:ing|s)? (?:off|from|in front)\b|\b(?:in front of|under) (?:a|the) (?:train|bus|truck|car|lorry|tube)\b|\b(?:off|over) (?:the|a|that) (?:bridge|cliff|roof|balcony|ledge|edge)\b",
-    r"\bcutting (?:can|could|helps?|may|might|will|would|brings?|yourself|again|is a|your (?:arm|leg|skin|thigh))|\bcut(?:ting)? (?:your )?(?:arms?|legs?|skin|thighs?|flesh)\b",
+    r"\bcutting (?:can|could|helps?|may|might|will|would|brings?|yourself|again|is a|your (?:arm|leg|skin|thigh))|\b(?:cut|cutting) (?:your )?(?:arms?|legs?|skin|thighs?|flesh)\b",
     r"\bburn(?:ing|s)? (?:your|the) (?:\w+ )?(?:skin|arms?|hands?|legs?)\b|\b(?:hand|arm|finger) (?:over|in|into|on) (?:a|the) (?:flame|fire|candle|stove|lighter)|\bpain (?:can|will|would|might|may) (?:help|calm|ground|distract|make you feel)|\bdraw(?:ing)? blood\b|\bbleed(?:ing)?\b",
     r"\b(?:stop|quit|avoid|give up|without) eating\b|\bstarv(?:e|ing)\b|\bmake your ?self (?:throw up|vomit|sick|puke)\b|\bpurg(?:e|ing)\b|\b(?:throw up|vomit) (?:after|your)",
+    r"\b(?:on|at|near|from|over|to|by) (?:the|a|that) (?:\w+ )?(?:edge|ledge|bridge|roof|rooftop|cliff|tracks|railway|balcony)\b|\b(?:tall|high) (?:bridge|building|cliff|roof)|\bpainless\b|\bmake it quick\b",
+    r"\b(?:scissors|shards?|broken glass)\b|\bscratch(?:ing|es)? (?:until|at your|your|the skin|with)|\ba (?:little|small|tiny) (?:scratch|cut|burn)\b|\bbleeds?\b|\b(?:stop|stopping|never|not) (?:waking|breathing|existing|living|being alive)\b",
+    r"\b(?:skip|skipping) (?:a |your |the |some )*(?:meals?|lunch|dinner|breakfast|food)|\beat(?:ing)? (?:nothing|less|as little)|\bcalories\b|\b(?:lose|losing) (?:some |more )?weight|\b(?:walk|wade|swim|drive|go|step)(?:ing)? (?:out |straight |right )?into (?:the |a )?(?:sea|water|lake|river|ocean|traffic|wall|tree)\b",
 )
 _UNKIND = _rx(
     r"\byou (?:are|re|'re|sound|seem|look) (?!not\b|no\b|never\b)(?:(?!not |no |never )\w+ ){0,2}(?:stupid|idiot|idiotic|moron|pathetic|worthless|useless|disgusting|ugly|weak|crazy|insane|failure|burden|loser|dumb|lazy|selfish|boring|fat|"
@@ -98,6 +104,7 @@ _UNKIND = _rx(
     r"(?<!not )(?<!never )\b(?:all |entirely |totally |really )?your (?:own )?(?:damn )?fault\b(?! for)",
     r"\bstop (?:whining|complaining|crying|moaning|overreacting|being so)\b|\b(?:just )?get over it\b|\bsnap out of it\b|\bman up\b|\bgrow up\b|\bgrow a\b|\bcalm down\b",
     r"\byou (?:only |just |probably |really )?(?:deserve|deserved|asked for) (?:it|this|that|what|to be (?:hurt|hit|alone|punished|left)|to suffer|no)\b(?! (?:and (?:more|much)|rest|better))|\byou (?:should|ought to) be ashamed\b",
+    r"\bbrought (?:it|this|that|all of it|all this) (?:up)?on (?:yourself|you)\b|\bwho would (?:ever |even |really )?(?:want|love|like|miss|believe|care)|\b(?:no ?one|nobody) (?:would |will |could |can )?(?:ever |really |even )*(?:like|love|want|believe|need|care)s? (?:about |for )?(?:you|someone|somebody|to be)\b",
 )
 _CLOSE = (
     r"(?:parents?|mother|mum|mom|father|dad|doctors?|gp|therapists?|counsell?ors?|psychologists?|psychiatrists?|teachers?|family|friends?|partner|husband|"
@@ -112,6 +119,8 @@ _SECRECY = _rx(
     r"\bi am all (?:that )?you (?:need|have)\b|\b(?:only i|i am the only one who|nobody but me|no ?one but me|no ?one else|nobody else|only me)\b.{0,12}\b(?:understand|care|help|listen|get|know|love)s?\b|\byou (?:only )?(?:have|need) only me\b|\byou only (?:have|need) me\b",
     rf"\b(?:stay|keep|get|pull|step) away from (?:your |the |all |those |other )*{_CLOSE}\b|\b(?:cut off|cut|block|drop|avoid|ditch|leave|abandon|forget(?: about)?) (?:all |off )?(?:your |the |those |other )+(?:parents?|family|friends?|therapist|doctor|mother|father)\b",
     r"\b(?:skip|cancel|miss|quit|drop|stop|leave) (?:the |your |that |this |going to )*(?:therapy|appointments?|session|counselling|treatment|check ?up)\b|\b(?:delete|erase|clear) (?:this|our|the) (?:chat|conversation|messages?|history)\b|\blie to (?:your|them|him|her)\b",
+    rf"\b(?:leave|keep) (?:{_CLOSE}|him|her|your \w+|this|it) out of (?:it|this)\b|\bleave (?:this|it|that|everything) (?:with|to) me\b|\b(?:with|to) me alone\b|\byou have me\b|\blet (?:all |your |the )*(?:friends|family|others) go\b|\b(?:does|do|need) not (?:have to |need to )?know\b.{{0,15}}\b(?:hurt|upset|harm|worry)",
+    rf"\b(?:therapy|counselling|treatment|{_CLOSE}) (?:is|are|would be) (?:just |only |all |mostly )?(?:an? )?(?:waste|scam|useless|pointless|overrated|too expensive|no use|not worth)|\bwaste of (?:your |time|money|a)",
 )
 _TITLES = r"(?:therapist|psychotherapist|counsell?or|psychologist|psychiatrist|doctor|physician|nurse|clinician|social worker|professional|medic|life coach|trained \w+|licensed \w+|certified \w+|qualified \w+|registered \w+)"
 _HUMAN = _rx(
@@ -119,11 +128,14 @@ _HUMAN = _rx(
     r"\bi am (?:actually |really |only |just |also |a )*(?:human|person|real person|real human|human being|man|woman|girl|boy|teenager|student|mother|father|parent)\b|\bi am not (?:a |an |just a |just an |some )?(?:ai|bot|robot|machine|program|computer|chatbot|software)\b|\bi am real\b|\bas a (?:fellow )?(?:human|person|woman|man|mother|father|parent)(?: being| too| myself)?,? (?:too,? )?i\b",
     r"\bmy (?:patients?|clients?|practice|clinic|colleagues|own therapist|husband|wife|boyfriend|girlfriend|children|kids|childhood|divorce|own experience as)\b|\bin my (?:\w+ )?years? (?:of|as)\b|\byears of (?:practice|training|clinical)\b",
     r"\bwhen i was (?:your age|a (?:child|kid|teenager|student|girl|boy)|young\w*|in school|little|at)\b|\bi (?:also |too )?(?:went|have been|was) through (?:it|this|that|the same|something similar)\b|\bi (?:also |too )?(?:struggled|suffered|lost my|grew up|had the same)\b|\b(?:text|email|phone|visit|add) me\b",
+    r"\bi have (?:a |an |my )?(?:\w+ )?(?:degree|licen[cs]e|diploma|phd|doctorate|training|certificate|qualification)s?\b|\bmy own (?!words)\w+|\bmy (?:son|daughter|kids?|mum|mom|sister|brother|dad|boss|parents|family|marriage|job)\b",
+    r"\b(?:speaking )?as (?:some(?:one|body)|a \w+|an \w+) who\b|\bspeaking as an?\b|\bin my (?:own |long )?(?:experience|practice|work|family|life|job|career|youth)\b|\bi (?:know|understand) (?:exactly )?(?:how|what) (?:you|that|it) (?:feel|feels|is like|are going)\b",
 )
 _NUMBERS = r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|hundred)"
 _NUMBER = _rx(
     r"\b(?:9 ?8 ?8|9 ?1 ?1|9 ?9 ?9|1 ?1 ?2|116 ?123|13 11 14|0800|1 800)\b(?! (?:words|pages|people|days|euros?|pounds|dollars|steps|times|km|miles))",
     rf"\b(?:nine(?: |, )(?:one(?: |, )one|eight(?: |, )eight|nine(?: |, )nine)|one(?: |, )one(?: |, )two)\b|\b(?:call|dial|ring|phone|text|number is|reach)\b[^.!?]{{0,30}}?\b{_NUMBERS} {_NUMBERS}(?: {_NUMBERS})*\b",
+    rf"\b(?:{_NUMBERS} ){{3,}}{_NUMBERS}\b",
 )
 RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("self_harm", _SELF_HARM),
