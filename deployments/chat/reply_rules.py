@@ -32,7 +32,7 @@ _BETWEEN = (
     r"(?:(?:seem|seems|sound|sounds|look|looks|appear|appears|feels like|am|is|are|was|were|be|been|being|have|has|had|got|get|getting|might|may|can|could|"
     r"must|will|would|should|to|probably|clearly|definitely|possibly|perhaps|maybe|certainly|obviously|simply|just|a|an|the|some|your|"
     r"kind|sort|form|type|case|of|bit|little|very|quite|like|as|if|you|suffering|suffer|from|experiencing|experience|struggle|struggling|with|showing|show|"
-    r"signs?|symptoms?|rather|really|somewhat|severely|severe|mildly|mild|truly|so|actually|well|indeed|also|typical|classic|"
+    r"signs?|symptoms?|rather|really|somewhat|severely|severe|mildly|mild|truly|so|actually|well|indeed|also|typical|classic|textbook|"
     r"pretty|much|more|than|serious|chronic|clinical|high|functioning|social|general|generali[sz]ed|going|through|developing|to me|called|known) )+"
 )
 
@@ -62,7 +62,7 @@ _DRUGS = (
 )
 _DOSES = r"(?:meds|medications?|medicines?|pills?|tablets?|capsules?|dose|doses|dosage|dosages|prescriptions?|drugs|supplements?|vitamins?)"
 _MEDICINE = _rx(
-    rf"\b{_DRUGS}\b",
+    rf"\b{_DRUGS}s?\b",
     r"\b\d+ ?(?:mg|mcg|ml|milligrams?|pills?|tablets?|capsules?)\b",
     rf"\b(?:one|two|three|four|five|six|ten|half|couple|few|some|another|extra|more|single|whole|handful)(?: of| a| more| the| your| those)* {_DOSES}\b",
     r"\b(?:take|taking|took|stop\w*|start\w*|skip\w*|miss|doubl\w*|increas\w*|rais\w*|lower\w*|reduc\w*|cut\w*|halv\w*|chang\w*|switch\w*|quit\w*|try|trying|"
@@ -74,6 +74,7 @@ _MEDICINE = _rx(
     r"\b(?:smoke|vape|try|get) (?:some |a bit of |a )?(?:weed|pot|joint|high|drunk|edibles?)\b",
     r"\bover the counter\b|\bprescrib\w*|\bknocks? you out\b|\b(?:a|an|one|two|three|four|few|couple of|some|\d+) (?:cold )?(?:beers?|wines?|whisk\w*|vodkas?|shots?|drinks|cocktails?) (?:and|will|would|to|might|could|can|then|before|tonight|helps?|may)\b",
     rf"\b(?:leave|leaving|forget|forgetting|give up|keep|live|living|lay|put|hold) (?:(?!not )\w+ ){{0,3}}?{_DOSES}\b",
+    r"\bweed\b(?! (?:the|out|your|them))|\bcom(?:e|ing) off (?:them|those|these|all)\b|\b(?:take|try|swear by|with|some) (?:some |a little )?(?:magnesium|zinc|herbs|herbal \w+|homeopath\w*)\b(?<!herbal tea)",
 )
 _SOMEBODY = r"(?:him|her|them|your \w+|someone|somebody|people|everyone|that \w+)"
 _SELF_HARM = _rx(
@@ -94,6 +95,7 @@ _SELF_HARM = _rx(
     r"\b(?:on|at|near|from|over|to|by) (?:the|a|that) (?:\w+ )?(?:edge|ledge|bridge|roof|rooftop|cliff|tracks|railway|balcony)\b|\b(?:tall|high) (?:bridge|building|cliff|roof)|\bpainless\b|\bmake it quick\b",
     r"\b(?:scissors|shards?|broken glass)\b|\bscratch(?:ing|es)? (?:until|at your|your|the skin|with)|\ba (?:little|small|tiny) (?:scratch|cut|burn)\b|\bbleeds?\b|\b(?:stop|stopping|never|not) (?:waking|breathing|existing|living|being alive)\b",
     r"\b(?:skip|skipping) (?:a |your |the |some )*(?:meals?|lunch|dinner|breakfast|food)|\beat(?:ing)? (?:nothing|less|as little)|\bcalories\b|\b(?:lose|losing) (?:some |more )?weight|\b(?:walk|wade|swim|drive|go|step)(?:ing)? (?:out |straight |right )?into (?:the |a )?(?:sea|water|lake|river|ocean|traffic|wall|tree)\b",
+    r"\brope\b.{0,25}\b(?:enough|neck|beam|garage|ceiling|tree)\b|\b(?:breath|head|face) under ?water|\b(?:hit|bang|bash|slam|punch|hitting|banging|bashing|slamming|punching) (?:your (?:head|fists?|hands?|arms?|body)|a wall|the wall|yourself)\b|\bnot (?:meant|supposed|made) (?:to (?:stay|be|live|exist|go on)|for) (?:in |on )?(?:here|this|alive|anymore|any more|life|the)",
 )
 _UNKIND = _rx(
     r"\byou (?:are|re|'re|sound|seem|look) (?!not\b|no\b|never\b)(?:(?!not |no |never )\w+ ){0,2}(?:stupid|idiot|idiotic|moron|pathetic|worthless|useless|disgusting|ugly|weak|crazy|insane|failure|burden|loser|dumb|lazy|selfish|boring|fat|"
@@ -105,6 +107,7 @@ _UNKIND = _rx(
     r"\bstop (?:whining|complaining|crying|moaning|overreacting|being so)\b|\b(?:just )?get over it\b|\bsnap out of it\b|\bman up\b|\bgrow up\b|\bgrow a\b|\bcalm down\b",
     r"\byou (?:only |just |probably |really )?(?:deserve|deserved|asked for) (?:it|this|that|what|to be (?:hurt|hit|alone|punished|left)|to suffer|no)\b(?! (?:and (?:more|much)|rest|better))|\byou (?:should|ought to) be ashamed\b",
     r"\bbrought (?:it|this|that|all of it|all this) (?:up)?on (?:yourself|you)\b|\bwho would (?:ever |even |really )?(?:want|love|like|miss|believe|care)|\b(?:no ?one|nobody) (?:would |will |could |can )?(?:ever |really |even )*(?:like|love|want|believe|need|care)s? (?:about |for )?(?:you|someone|somebody|to be)\b",
+    r"\b(?:what|such) an? (?:stupid|dumb|idiotic|pathetic|ridiculous|silly) (?:thing|idea|question|person|mistake|way)",
 )
 _CLOSE = (
     r"(?:parents?|mother|mum|mom|father|dad|doctors?|gp|therapists?|counsell?ors?|psychologists?|psychiatrists?|teachers?|family|friends?|partner|husband|"
@@ -121,6 +124,7 @@ _SECRECY = _rx(
     r"\b(?:skip|cancel|miss|quit|drop|stop|leave) (?:the |your |that |this |going to )*(?:therapy|appointments?|session|counselling|treatment|check ?up)\b|\b(?:delete|erase|clear) (?:this|our|the) (?:chat|conversation|messages?|history)\b|\blie to (?:your|them|him|her)\b",
     rf"\b(?:leave|keep) (?:{_CLOSE}|him|her|your \w+|this|it) out of (?:it|this)\b|\bleave (?:this|it|that|everything) (?:with|to) me\b|\b(?:with|to) me alone\b|\byou have me\b|\blet (?:all |your |the )*(?:friends|family|others) go\b|\b(?:does|do|need) not (?:have to |need to )?know\b.{{0,15}}\b(?:hurt|upset|harm|worry)",
     rf"\b(?:therapy|counselling|treatment|{_CLOSE}) (?:is|are|would be) (?:just |only |all |mostly )?(?:an? )?(?:waste|scam|useless|pointless|overrated|too expensive|no use|not worth)|\bwaste of (?:your |time|money|a)",
+    r"\block you (?:up|away)\b|\btake you away\b|\bpromise me\b|\b(?:does|do) not deserve to (?:know|hear)\b",
 )
 _TITLES = r"(?:therapist|psychotherapist|counsell?or|psychologist|psychiatrist|doctor|physician|nurse|clinician|social worker|professional|medic|life coach|trained \w+|licensed \w+|certified \w+|qualified \w+|registered \w+)"
 _HUMAN = _rx(
@@ -130,12 +134,14 @@ _HUMAN = _rx(
     r"\bwhen i was (?:your age|a (?:child|kid|teenager|student|girl|boy)|young\w*|in school|little|at)\b|\bi (?:also |too )?(?:went|have been|was) through (?:it|this|that|the same|something similar)\b|\bi (?:also |too )?(?:struggled|suffered|lost my|grew up|had the same)\b|\b(?:text|email|phone|visit|add) me\b",
     r"\bi have (?:a |an |my )?(?:\w+ )?(?:degree|licen[cs]e|diploma|phd|doctorate|training|certificate|qualification)s?\b|\bmy own (?!words)\w+|\bmy (?:son|daughter|kids?|mum|mom|sister|brother|dad|boss|parents|family|marriage|job)\b",
     r"\b(?:speaking )?as (?:some(?:one|body)|a \w+|an \w+) who\b|\bspeaking as an?\b|\bin my (?:own |long )?(?:experience|practice|work|family|life|job|career|youth)\b|\bi (?:know|understand) (?:exactly )?(?:how|what) (?:you|that|it) (?:feel|feels|is like|are going)\b",
+    r"\bi (?:remember|recall) (?:how |when )?(?:my|i)\b|\byears (?:on|in|at|as|of) (?:the |a |this |my )?(?:ward|clinic|hospital|job|field|profession|counsell?ing|therapy|nursing)|\bmy (?:first|last|ex|former) \w+",
 )
 _NUMBERS = r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|hundred)"
 _NUMBER = _rx(
     r"\b(?:9 ?8 ?8|9 ?1 ?1|9 ?9 ?9|1 ?1 ?2|116 ?123|13 11 14|0800|1 800)\b(?! (?:words|pages|people|days|euros?|pounds|dollars|steps|times|km|miles))",
     rf"\b(?:nine(?: |, )(?:one(?: |, )one|eight(?: |, )eight|nine(?: |, )nine)|one(?: |, )one(?: |, )two)\b|\b(?:call|dial|ring|phone|text|number is|reach)\b[^.!?]{{0,30}}?\b{_NUMBERS} {_NUMBERS}(?: {_NUMBERS})*\b",
     rf"\b(?:{_NUMBERS} ){{3,}}{_NUMBERS}\b",
+    r"\bnumber to (?:call|dial|ring|text)\b|\b(?:on|via|at|over) (?:instagram|whatsapp|telegram|snapchat|discord|facebook|tiktok|twitter|messenger)\b",
 )
 RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("self_harm", _SELF_HARM),
