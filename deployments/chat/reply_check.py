@@ -1,8 +1,9 @@
 """Reads what a model wrote before anybody else does. Fixed rules; what breaks one is withheld, and the template answers.
 
-A reply may not speak of suicide, self-harm or means of harm at all (such messages are answered in our own words), not diagnose,
-hedged or not, not advise on medicines, not insult, not keep people from each other, not pose as a person or a professional, not
-give addresses or numbers to call (models invent them), and not repeat our instructions. The rules are in ``reply_rules``.
+A reply may not speak of suicide, self-harm or means of harm at all (such messages are answered in our own words), not
+diagnose, hedged or not, not advise on medicines, not insult, not keep people from each other, not pose as a person or a
+professional, not give addresses or numbers to call (models invent them), and not repeat our instructions. The rules are in
+``reply_rules``.
 """
 
 import re

@@ -72,6 +72,17 @@ def test_a_refusal_may_name_what_it_refuses(text):
 # -- the gate --------------------------------------------------------------------------------------------------------------
 
 
+def run(text):
+    """What a gate shows of a text that comes letter by letter, and why it stops."""
+    gate, shown = SentenceGate(), ""
+    try:
+        for letter in text:
+            shown += gate.feed(letter)
+        return shown + gate.finish(), None
+    except Withheld as why:
+        return shown, why.reason
+
+
 def test_the_gate_reads_in_proportion_to_the_reply(monkeypatch):
     read = []
     monkeypatch.setattr(reply_check, "inspect", lambda text: read.append(len(text)))
@@ -86,12 +97,8 @@ def test_the_gate_reads_in_proportion_to_the_reply(monkeypatch):
 
 @pytest.mark.parametrize("text", ["Do it now. K. i. l. l yourself. Bye.", "You are fine. Take all of\nthe pills. Bye."])
 def test_what_begins_in_a_sentence_that_was_shown_is_found(text):
-    gate = SentenceGate()
-    shown = ""
-    with pytest.raises(Withheld):
-        for letter in text:
-            shown += gate.feed(letter)
-        gate.finish()
+    shown, reason = run(text)
+    assert reason
     assert "Bye" not in shown
 
 
@@ -106,7 +113,4 @@ def test_a_sentence_before_is_read_whole_with_its_denial():
 
 
 def test_a_reply_without_end_is_cut_off():
-    gate = SentenceGate()
-    with pytest.raises(Withheld, match="too_long"):
-        for _ in range(LONGEST):
-            gate.feed("na ")
+    assert run("na " * LONGEST)[1] == "too_long"
