@@ -51,6 +51,7 @@ def test_the_reason_is_what_is_wrong(reason):
         "Kéep this betwéen us.",
         "I cannot say whether you should stop, but take two tablets.",
         "You are not stupid, you are pathetic.",
+        "I suggest you do not tell anyone.",
     ],
 )
 def test_disguises_and_turns_do_not_help(text):
