@@ -42,12 +42,19 @@ install-dev: $(VENV)/.installed-dev ## The same with the tools for tests and che
 serve: install ## Start Muster on PORT (default 8000); Ctrl-C stops it
 	@exec $(BIN)/muster up $(if $(PORT),--port $(PORT))
 
+# Many processes of ours start in a test run; unless this is set, the first one compiles for the others.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Side by side: the end-to-end tier mostly waits for replicas.
 test: install-dev ## Run all tests
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-e2e test-others
 
-test-e2e test-others: install-dev
-	@$(BIN)/python -m pytest $(if $(filter test-e2e,$@),tests/e2e,--ignore=tests/e2e)
+test-e2e: install-dev
+	@$(BIN)/python -m pytest tests/e2e
+
+# One thread each for toy models: several would wait for each other, and for the other tier's processes, spinning.
+test-others: install-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/e2e
 
 check: install-dev ## Lint, format, types, import boundaries, topology
 	@$(BIN)/ruff check .

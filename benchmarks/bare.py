@@ -13,7 +13,8 @@ from typing import Any
 
 from deployments.settings import load_settings
 from model_store.settings import load_settings as load_store_settings
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 from serve_app.environment import THROUGHPUT
 
 KEY = "all-minilm-l6-v2"

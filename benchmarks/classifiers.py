@@ -19,7 +19,8 @@ from deployments.settings import DeploymentSettings, load_settings
 from model_store.adoption import copy_file
 from model_store.catalogue import Catalogue, FolderSource, Limits, ModelSpec
 from model_store.sources import LocalFolder
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 
 TEXTS, THREADS = 64, 2
 LABELS = ("sport", "money", "weather")

@@ -20,7 +20,7 @@ from deployments.generation import GenerationRequest
 from deployments.generator_host import GeneratorHost
 from deployments.settings import load_settings
 from model_store.lock import Artefact
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 LENGTHS = [16 + 8 * (number * 7 % 16) for number in range(16)]
 """Tokens of the sixteen answers: 16 to 136, mixed up."""

@@ -17,7 +17,7 @@ from deployments.engines.pooling import normalize
 from deployments.settings import DeploymentSettings
 from model_store import convert
 from model_store.lock import Artefact, Precision
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Bench

@@ -124,6 +124,7 @@ class Server:
 
     def wait_for(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 120) -> None:
         """Wait until the states of the applications in ``/health/detailed`` are as wanted. Raises ``TimeoutError``."""
+        states: dict[str, Any] = {}
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
@@ -134,7 +135,8 @@ class Server:
             if states and wanted(states):
                 return
             time.sleep(0.5)
-        raise TimeoutError("the applications did not reach the wanted state")
+        found = {name: (state["state"], state["replicas"], state.get("reason")) for name, state in states.items()}
+        raise TimeoutError(f"the applications did not reach the wanted state: {found}")
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """The replica processes of one deployment."""

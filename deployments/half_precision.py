@@ -22,7 +22,8 @@ from model_store import child, gate
 from model_store.errors import ConversionFailed
 from model_store.gate import Gate
 from model_store.lock import Artefact
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 
 
 def halve(

@@ -12,7 +12,7 @@ from deployments.engines.text_encoder import TextEncoder
 from deployments.trial_data import digest, read_pairs, read_texts
 from model_store.errors import ConversionFailed
 from model_store.gate import ALLOWED_POINTS, Gate, Reduced
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 Engine = TypeVar("Engine", bound=TextEncoder)
 

@@ -11,7 +11,7 @@ from deployments.engines.device import CPU, Device
 from deployments.errors import DoesNotFit
 from model_store import control_groups
 from model_store.safetensors_header import elements
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 ONCE_MORE = 2.0
 """While a model is loaded its weights exist twice: as read, and in the layout of the kernels or on the GPU."""

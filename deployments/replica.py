@@ -31,7 +31,8 @@ from model_store.errors import GateClosed
 from model_store.lock import Precision
 from model_store.settings import load_settings as load_store_settings
 from model_store.signing import require_signature
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 
 logger = logging.getLogger("ray.serve.muster")
 

@@ -20,7 +20,7 @@ from deployments.settings import SecretSettings, environment_secret
 GCP_TIMEOUT_S = 5.0
 MISSING_TTL_S = 30.0
 LARGEST_BYTES = 65_536
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class SecretUnavailable(DeploymentError):

@@ -24,7 +24,7 @@ from model_store import child, convert, measure, processor
 from model_store.errors import ConversionFailed
 from model_store.gate import Gate
 from model_store.lock import Artefact, Manifest
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 CALIBRATION_TEXTS, LONG_TEXTS, WORDS_OF_LONG = 256, 16, 600
 """Texts that fix the scales, and as many more of the length limit: positions that short texts never reach count too."""

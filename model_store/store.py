@@ -21,7 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,56 +29,15 @@ from filelock import FileLock, Timeout
 from model_store import attachment, convert, measure, prove
 from model_store.adoption import Maker, Progress, Workshop, build, is_fresh, matches, pinned
 from model_store.catalogue import Catalogue, ModelSpec, load_catalogue
-from model_store.errors import ConversionFailed, GateClosed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
+from model_store.errors import GateClosed, ModelNotPulled, StoreBusy, TamperedModel, UnknownModel
 from model_store.gate import Gate, Reduced, command, read_gate, why_closed
-from model_store.lock import MANIFEST, Artefact, FileDigest, Manifest, Precision
+from model_store.lock import MANIFEST, FileDigest, Manifest, Precision
 from model_store.pickled import unpickled
 from model_store.sources import LocalFolder, Source, source_of
+from model_store.stored_model import StoredModel
 from model_store.verify import Verification, verify_folder
 
 _STAGING, _PULL, _REPLACED, _USED = ".staging-", ".pull-", ".replaced-", ".used-"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredModel:
-    """A verified model on disk; ``artefact`` is None for a family that is not converted. ``heads``: light heads on it.
-
-    ``revision``: of the answers too. In fewer bits it ends with ``+int8`` or ``+fp16``, so that whatever is kept by
-    revision is kept apart.
-    """
-
-    key: str
-    id: str
-    revision: str
-    folder: Path
-    artefact: Artefact | None
-    precision: Precision = "fp32"
-    heads: tuple[ModelSpec, ...] = ()
-
-    @property
-    def files(self) -> Path:
-        """The model's files as its source has them."""
-        return self.folder / "files"
-
-    @property
-    def task(self) -> str:
-        """What the model is for, a ``Task`` of the catalogue; only embedding models may have no artefact."""
-        return self.artefact.made_with.get("task", "embedding") if self.artefact else "embedding"
-
-    def artefact_dir(self) -> Path:
-        """What was made from the files, as this release makes it and proved with the installed runtime.
-
-        Raises ``ConversionFailed``.
-        """
-        if self.artefact is None:
-            raise ConversionFailed(f"Model {self.key!r} is of a family that has no exported graph.")
-        made, runtime = self.artefact.made_with, convert.runtime()
-        if (made["recipe"], made["runtime"]) != (convert.RECIPE, runtime):
-            raise ConversionFailed(
-                f"Model {self.key!r} was made by another release or not proved with {runtime} yet; "
-                f"`muster models adopt {self.key}` makes it again."
-            )
-        return self.folder / self.artefact.folder
 
 
 class ModelStore:

@@ -28,7 +28,7 @@ TENANT = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 NO_DIGEST = "0" * 64
 CHECK_EVERY_S = 1.0
 _KEY = re.compile(r"^muster_([a-z0-9]{6,32})_([A-Za-z0-9_-]{20,128})$")
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class StoredKey(BaseModel):

@@ -16,7 +16,7 @@ from serve_app.metrics import GatewayMetrics
 REFRESH_S = 60.0
 """How often the gauges are computed at most; and not while nothing new was served."""
 _PATIENCE_S = 10.0
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class DriftWatch:

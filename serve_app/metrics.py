@@ -40,7 +40,7 @@ _SHARED = ("counter", "histogram")
 STREAMS_OPEN = "muster_streams_open"
 FRESH_S = 5 * PUBLISH_EVERY_S
 """A process that has published nothing for so long has no streams open any more: it is dead, or cut off from Redis."""
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 Snapshot = dict[str, Any]
 
 

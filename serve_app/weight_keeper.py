@@ -25,7 +25,7 @@ ATTEMPTS = 5
 LARGEST_FILE = 1024 * 1024
 _DOCUMENT = "fusion-weights"
 Store = Literal["redis", "file", "memory"]
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class WeightKeeper:

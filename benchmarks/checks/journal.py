@@ -26,23 +26,23 @@ LOGGED_S = 1.0
 WHOLE = "/api/v1/ai/comprehensive-analysis?user_id={}&timeframe=all_time"
 
 
-def measure(port: int, home: Path, rounds: int = 5, warm: int = 100) -> Verdict:
-    """Cold and warm analyses, one new entry, and one that changed."""
+def measure(port: int, home: Path, rounds: int = 5, warm: int = 100, count: int = ENTRIES) -> Verdict:
+    """Cold and warm analyses of ``count`` entries, one new entry, and one that changed."""
     verdict = Verdict("comprehensive analysis of a journal")
     mark = f"journal-{secrets.token_hex(4)}"
     supply, encode = Journals(secrets.randbits(32)), _bare()
     above, colds, bares = list[float](), list[float](), list[float]()
     user, entries = "", list[dict[str, Any]]()
     for number in range(rounds):
-        user, entries = f"{mark}-{number}", supply.entries(ENTRIES)
+        user, entries = f"{mark}-{number}", supply.entries(count)
         asyncio.run(_store(port, user, entries))
         cold, answer = asyncio.run(_ask(port, user, f"{mark}-cold-{number}"))
         bare = encode([entry["text"] for entry in entries])
         computed = answer["processing_metadata"]["computed"]
-        verdict.require(f"round {number}: all computed", computed["embedding"] == ENTRIES and not answer["partial"])
+        verdict.require(f"round {number}: all computed", computed["embedding"] == count and not answer["partial"])
         colds, bares, above = [*colds, cold], [*bares, bare], [*above, cold - bare]
     words = sum(len(entry["text"].split()) for entry in entries)
-    verdict.figures |= {"entries": ENTRIES, "words": words, "bare engine, s": round(statistics.median(bares), 2)}
+    verdict.figures |= {"entries": count, "words": words, "bare engine, s": round(statistics.median(bares), 2)}
     verdict.figures["cold, s"] = round(statistics.median(colds), 2)
     verdict.at_most("cold above the bare engine, s", statistics.median(above), ABOVE_BARE_S)
     _warm(verdict, port, home, user, mark, warm)

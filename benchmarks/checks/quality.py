@@ -24,7 +24,7 @@ def openai_client(port: int) -> Any:
 def sdk_equals_reference(port: int) -> Verdict:
     """Float and base64, string and list, short, long and odd texts, through the ``openai`` SDK."""
     verdict = Verdict("embeddings through the openai SDK equal sentence-transformers")
-    client, model = openai_client(port), reference()
+    client, model = openai_client(port), reference(threads=1)
     texts = Texts(1).mixed(64) + Texts(2).short(16) + ODD_TEXTS
     expected = model.encode(texts, batch_size=16, show_progress_bar=False)
     for encoding in ("float", "base64"):
@@ -60,7 +60,7 @@ def stsb(port: int, file: Path) -> Verdict:
     with file.open(encoding="utf-8") as lines:
         rows = [row for row in csv.reader(lines) if len(row) == 3]
     texts = sorted({text for row in rows for text in row[:2]})
-    client, model = openai_client(port), reference()
+    client, model = openai_client(port), reference(threads=1)
     served = np.concatenate([_embed(client, texts[start : start + 1024]) for start in range(0, len(texts), 1024)])
     bare = model.encode(texts, batch_size=32, show_progress_bar=False)
     scores = [float(row[2]) for row in rows]

@@ -10,7 +10,7 @@ without either, ``none``. With the first two nothing is generated; with the firs
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deployments.chat.crisis_rules import (
@@ -27,11 +27,13 @@ from deployments.chat.crisis_rules import (
     THEIR_WORDS,
     Rule,
 )
+from deployments.chat.needed_words import Sieve
 from deployments.chat.plain_words import plain_words
 
 Indicator = Literal["suicidal_ideation", "self_harm", "hopelessness", "severe_distress"]
 Outcome = Literal["crisis", "other", "concern", "none"]
 INDICATORS: tuple[Indicator, ...] = ("suicidal_ideation", "self_harm", "hopelessness", "severe_distress")
+GRAVE: frozenset[Indicator] = frozenset({"suicidal_ideation", "self_harm"})
 BASE: dict[Indicator, float] = {
     "suicidal_ideation": 0.8,
     "self_harm": 0.6,
@@ -41,14 +43,18 @@ BASE: dict[Indicator, float] = {
 SADNESS, FALLING = 0.3, 0.2
 SWITCH = 0.7
 """Above this level the conversation is one of crisis support, whatever mode was asked for."""
+_RULES = Sieve((rule, rule.pattern) for rule in RULES)
+_IDIOMS = Sieve(enumerate(IDIOMS))
 
 
 @dataclass(frozen=True, slots=True)
 class Crisis:
-    """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom."""
+    """``indicators``: what was found, of the writer or of somebody else; ``outcome`` says of whom.
+    ``danger``: suicide or self-harm is spoken of, of whomever, denied or not."""
 
     outcome: Outcome = "none"
     indicators: tuple[Indicator, ...] = ()
+    danger: bool = False
 
     @property
     def needs_help_lines(self) -> bool:
@@ -70,31 +76,45 @@ class Crisis:
 
 def check(message: str, before: Sequence[str] = ()) -> Crisis:
     """The gravest finding in a message, or across the seam to what the writer said right before (``I want to`` / ``die``)."""
-    found = _check(plain_words(message))
+    words = plain_words(message)
+    found = _check(words)
     if found.stops_generation or not before:
         return found
     last = plain_words(before[-1][-400:])
     if _check(last).stops_generation:
         return found
-    joined = _check(f"{last.rstrip(' .!?')} {plain_words(message)}")
+    joined = _check(f"{last.rstrip(' .!?')} {words}")
     return joined if joined.outcome == "crisis" else found
 
 
 def _check(text: str) -> Crisis:
-    for idiom in IDIOMS:
-        text = idiom.sub(" … ", text)
+    text = _without_idioms(text)
     own: set[Indicator] = set()
     others: set[Indicator] = set()
     denied: set[Indicator] = set()
-    mentioned = any(pattern.search(text) for pattern in MENTIONS)
-    for clause in _clauses(text):
-        for rule in RULES:
+    named = any(pattern.search(text) for pattern in MENTIONS)
+    rules = _RULES.possible(text)
+    for clause in _clauses(text) if rules else ():
+        for rule in rules:
             for match in rule.pattern.finditer(clause):
                 _file(rule, match, clause, text, own, others, denied)
     if any(pattern.search(text) for pattern in FOREIGN):
         own.add("suicidal_ideation")
     found = _outcome(own, others, denied)
-    return Crisis("concern", ("severe_distress",)) if mentioned and found.outcome == "none" else found
+    if named and found.outcome == "none":
+        found = Crisis("concern", ("severe_distress",))
+    return replace(found, danger=named or not GRAVE.isdisjoint(own | others | denied))
+
+
+def _without_idioms(text: str) -> str:
+    possible = _IDIOMS.possible(text)
+    for number, idiom in enumerate(IDIOMS):
+        if number in possible:
+            text, cuts = idiom.subn(" … ", text)
+            if cuts:
+                # A cut within a word leaves a new word.
+                possible = _IDIOMS.possible(text)
+    return text
 
 
 def _file(
@@ -163,13 +183,12 @@ def _attributed(before: str, clause: str, match: re.Match[str]) -> bool:
 
 
 def _outcome(own: set[Indicator], others: set[Indicator], denied: set[Indicator]) -> Crisis:
-    grave = {"suicidal_ideation", "self_harm"}
-    if own & grave:
+    if own & GRAVE:
         return Crisis("crisis", _ordered(own))
-    if others & grave:
+    if others & GRAVE:
         return Crisis("other", _ordered(others))
-    if own or others or denied & grave:
-        return Crisis("concern", _ordered(own or others or (denied & grave)))
+    if own or others or denied & GRAVE:
+        return Crisis("concern", _ordered(own or others or (denied & GRAVE)))
     return Crisis()
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,8 +76,13 @@ class HelpLines:
 
 def load_help_lines(file: Path | None, country: str | None) -> HelpLines:
     """Our lines under the operator's. Raises ``UnusableData``."""
-    tables = [_read(path) for path in (file, _OWN) if path is not None]
-    return HelpLines(tuple(tables), country)
+    tables = (_ours(),) if file is None else (_read(file), _ours())
+    return HelpLines(tables, country)
+
+
+@cache
+def _ours() -> _Table:
+    return _read(_OWN)
 
 
 def _told(table: _Table, country: str | None, lines: list[HelpLine]) -> dict[str, Any]:

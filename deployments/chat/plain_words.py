@@ -17,8 +17,9 @@ _LOOKALIKES = str.maketrans(
     "aeopcyxijshdqwkmtvnrnaabeiknoptuxwgilodsl'''''\"\"\"\"\"",
 )
 _LEET = str.maketrans("013457@$!|€+", "oieastasiiet")
-_LEET_WORD = re.compile(r"(?<![a-z0-9@$!|€+])(?=[^\s]*[a-z])[a-z0-9@$!|€+*]+(?![a-z0-9@$|€+])")
+_LEET_WORD = re.compile(r"(?<![a-z0-9@$!|€+])(?=[a-z]*[0-9@$!|€+*])(?=[^\s]*[a-z])[a-z0-9@$!|€+*]+(?![a-z0-9@$|€+])")
 _APART = re.compile(r"(?<![a-z])(?:(?:[a-z][\s.\-_*,/~]{1,3}){3,}|(?:[a-z][.\-_*/~]){2,})[a-z](?![a-z])")
+_UNUSUAL = re.compile(r"[^ -~]")
 _RUN = re.compile(r"([a-z])\1+")
 _WORD = re.compile(r"[a-z']+")
 _CONTRACTIONS = {
@@ -61,15 +62,18 @@ def plain_words(text: str) -> str:
         unicodedata.normalize("NFKC", re.sub(r"\s+", " ", text[:LONGEST])),
     )
     text = re.sub(r"(?<=[a-z] )2(?= [a-z0-9])", "to", text.casefold().translate(_LOOKALIKES))
-    decomposed = unicodedata.normalize("NFKD", text)
-    text = "".join(char for char in decomposed if unicodedata.category(char) not in ("Mn", "Cf", "Cc"))
-    text = text.translate(_LOOKALIKES)
+    text = _UNUSUAL.sub(_visible, unicodedata.normalize("NFKD", text)).translate(_LOOKALIKES)
     # Dots between all words are only another kind of blank.
     text = re.sub(r"(?<=[a-z])\.(?=[a-z]{2,}\.)|(?<=\.[a-z]{2})\.(?=[a-z])", " ", text)
     text = _LEET_WORD.sub(_unleet, text)
     text = _APART.sub(lambda found: re.sub(r"[^a-z]", "", found.group()), text)
     words = _WORD.sub(lambda found: _word(found.group()), re.sub(r"[_*~]", "", text).replace("-", " "))
     return squeeze(re.sub(r" +", " ", words))
+
+
+def _visible(found: re.Match[str]) -> str:
+    """The character, unless it is an accent of its own or shows nothing."""
+    return "" if unicodedata.category(found.group()) in ("Mn", "Cf", "Cc") else found.group()
 
 
 def _unleet(found: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ from deployments.state import State
 
 ID = re.compile(r"ANALYSIS-\d{4}-[0-9A-F]{24}")
 TRIES, PAUSE_S = 5, 1.0
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 def new_id(now: datetime) -> str:

@@ -6,7 +6,7 @@ from deployments.engines.pooling import UnknownModule, load_head
 from deployments.errors import ModelNotReady
 from deployments.settings import DeploymentSettings
 from model_store import convert
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 
 def load_encoder(stored: StoredModel, settings: DeploymentSettings, device: Device = CPU) -> Engine:

@@ -25,7 +25,7 @@ from deployments.memory import half, share_bytes
 from deployments.settings import DeploymentSettings
 from model_store.footprint import CPU_KV_MB
 from model_store.prove import NEW_TOKENS, golden_input
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 TASKS = ("generation", "seq2seq")
 ROWS = {"cpu": 32, "cuda": 128}

@@ -11,7 +11,7 @@ from deployments.engines.pooling import Floats
 from deployments.engines.text_encoder import TextEncoder
 from deployments.engines.tokens import Ids
 from deployments.settings import DeploymentSettings
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 
 class OnnxEncoder(TextEncoder):

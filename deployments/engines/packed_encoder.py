@@ -24,7 +24,7 @@ from deployments.engines.tokens import Ids
 from deployments.engines.torch_pooling import pool
 from deployments.settings import DeploymentSettings
 from model_store.classification_head import classification_head
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 from model_store.token_types import token_types
 
 PADDED = {"mpnet": "eager", "bart": "sdpa"}

@@ -12,7 +12,7 @@ from deployments.engines.base import Description, Prepared
 from deployments.engines.pooling import Floats
 from deployments.errors import ContextLengthExceeded, EngineFault, InvalidInput
 from deployments.settings import DeploymentSettings
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 PROBE = "Muster puts every model on duty."
 

@@ -12,7 +12,7 @@ from deployments.engines.text_task import TextTask
 from deployments.engines.text_tasks import load_task
 from deployments.engines.tokens import EncoderFacts, Ids
 from deployments.errors import EngineFault
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 HALF_TOLERANCE = 1e-2
 """Of golden rows in 16 bits, whose last digits depend on the batch; the accuracy gate says what these cost."""

@@ -10,7 +10,7 @@ from deployments.engines.pooling import load_head
 from deployments.engines.text_task import TextTask
 from deployments.engines.tokens import EncoderFacts, TokenReader
 from deployments.engines.zero_shot import ZeroShot
-from model_store.store import StoredModel
+from model_store.stored_model import StoredModel
 
 
 def load_task(stored: StoredModel, facts: EncoderFacts, folder: Path) -> TextTask:

@@ -1,4 +1,4 @@
-"""What an entry's words say by themselves: shares of words by category, mentions of four risks. Deterministic.
+"""What an entry's words say by themselves: shares of words by category, mentions of three risks. Deterministic.
 
 Words are lower-cased runs of letters with inner apostrophes. A share is the number of words of a category by all words; a
 mention is an entry in which a phrase of a risk stands at least once.
@@ -15,7 +15,8 @@ import yaml
 
 from deployments.journal.entries import Floats
 
-RISKS = ("crisis", "depression", "anxiety", "isolation_risk")
+LISTED = ("depression", "anxiety", "isolation_risk")
+"""Risks that have a list of phrases."""
 NEGATION_REACH = 3
 """Words before a phrase in which a negation takes it back; a sentence's end stops the search."""
 LONG_WORD = 7
@@ -50,8 +51,8 @@ class WordCounts:
 def load_lexicon() -> Lexicon:
     """The list beside this module."""
     raw = yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
-    phrases: dict[str, dict[str, list[tuple[str, ...]]]] = {risk: {} for risk in RISKS}
-    for risk in RISKS:
+    phrases: dict[str, dict[str, list[tuple[str, ...]]]] = {risk: {} for risk in LISTED}
+    for risk in LISTED:
         for phrase in raw["phrases"][risk]:
             row = tuple(phrase.split())
             phrases[risk].setdefault(row[0], []).append(row)
@@ -65,7 +66,7 @@ def count(texts: Sequence[str]) -> WordCounts:
     rows = [_count(text, lexicon) for text in texts]
     return WordCounts(
         {name: np.array([row[name] for row in rows]) for name in lexicon.words},
-        {risk: np.array([row[f"risk {risk}"] for row in rows]) for risk in RISKS},
+        {risk: np.array([row[f"risk {risk}"] for row in rows]) for risk in LISTED},
         *(np.array([row[name] for row in rows]) for name in ("words", "long", "contractions", "exclamations")),
     )
 
@@ -75,7 +76,7 @@ def _count(text: str, lexicon: Lexicon) -> dict[str, float]:
     words = [token for token in tokens if token not in _ENDS]
     total = max(1, len(words))
     row = {name: sum(word in listed for word in words) / total for name, listed in lexicon.words.items()}
-    row |= {f"risk {risk}": float(_mentions(tokens, risk, lexicon)) for risk in RISKS}
+    row |= {f"risk {risk}": float(_mentions(tokens, risk, lexicon)) for risk in LISTED}
     ends = sum(map(tokens.count, ".!?"))
     return row | {
         "words": float(len(words)),
@@ -86,13 +87,13 @@ def _count(text: str, lexicon: Lexicon) -> dict[str, float]:
 
 
 def _mentions(tokens: Sequence[str], risk: str, lexicon: Lexicon) -> bool:
-    """Whether a phrase of the risk stands there, and is not taken back. Those of a crisis never are."""
+    """Whether a phrase of the risk stands there, and is not taken back."""
     starts = lexicon.phrases[risk]
     for place, token in enumerate(tokens):
         for phrase in starts.get(token, ()):
             before = tokens[max(0, place - NEGATION_REACH) : place]
             stands = tuple(tokens[place : place + len(phrase)]) == phrase
-            if stands and (risk == "crisis" or not _negated(before, lexicon)):
+            if stands and not _negated(before, lexicon):
                 return True
     return False
 

@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deployments.journal.crisis import crisis_mentions
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import ALPHA
-from deployments.journal.lexicon import RISKS, WordCounts
+from deployments.journal.lexicon import LISTED, WordCounts
 from deployments.journal.temporal import WEEKDAYS, group_tests
 from deployments.journal.trend import Trend, daily, fit
 from deployments.label_sets import EMOTIONS
 from deployments.multiple_tests import holm
 
 FEWEST = 10
+RISKS = ("crisis", *LISTED)
 WORDS_WEIGHT, FEELING_WEIGHT = 0.7, 0.3
 MANY_MENTIONS = 0.3
 """Share of entries with a mention that counts in full; of a crisis two mentions do."""
@@ -123,11 +126,11 @@ def risk_factors(journal: Journal, counts: WordCounts) -> list[dict[str, Any]]:
 
     One mention of a crisis is always ``high``; without any mention a risk is ``low``, whatever the feelings.
     """
-    return [_risk(journal, counts, risk) for risk in RISKS]
+    found = {"crisis": crisis_mentions([entry.text for entry in journal.entries]), **counts.risks}
+    return [_risk(journal, counts, risk, found[risk] > 0) for risk in RISKS]
 
 
-def _risk(journal: Journal, counts: WordCounts, risk: str) -> dict[str, Any]:
-    mentioned = counts.risks[risk] > 0
+def _risk(journal: Journal, counts: WordCounts, risk: str, mentioned: NDArray[np.bool_]) -> dict[str, Any]:
     mentions = int(mentioned.sum())
     words = min(1.0, mentions / 2 if risk == "crisis" else mentions / len(journal) / MANY_MENTIONS)
     column, zero, one = _FEELINGS[risk]
@@ -199,7 +202,7 @@ def _expected(values: Floats) -> dict[str, Any]:
     if trend.direction != "no_clear_trend":
         assert trend.slope is not None
         assert trend.intercept is not None
-        predicted = max(0.0, trend.intercept + trend.slope * (weeks[-1] + 1))
+        predicted = max(0.0, float(trend.intercept + trend.slope * (weeks[-1] + 1)))
     confidence = min(len(weeks) / WEEKS, 1.0)
     return {"current": current, "predicted": predicted, "trend": trend.direction, "confidence": confidence}
 

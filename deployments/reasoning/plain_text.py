@@ -30,7 +30,7 @@ LEAST_S, MARGIN_S = 0.2, 0.05
 NO_LIMITER = "limiter_unavailable"
 UNPREPARED_S = 30.0
 """After a preparation that failed nobody tries again for so long."""
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class NoText(Exception):

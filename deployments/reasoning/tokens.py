@@ -31,7 +31,7 @@ _OLD = ("gpt-4", "gpt-3.5", "text-embedding-3")
 _NEW = ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "o1", "o3", "o4")
 SAFE_LIMITS = {"gpt-4o": 120_000, "gpt-4-turbo": 120_000, "gpt-4": 6_000, "gpt-3.5-turbo": 14_000}
 OTHER_LIMIT = 100_000
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 def encoding_for(model: str) -> str:

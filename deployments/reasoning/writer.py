@@ -36,7 +36,7 @@ FAIR_S = 5.0
 MARGIN_S, LEAST_S = 0.05, 0.2
 """Less time than this is no attempt."""
 Tell = Callable[[WordsAsked], None]
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class Provider(Protocol):

@@ -16,12 +16,12 @@ from deployments.generation import GenerationRequest, Turn
 from deployments.skills.features import SKILLS
 from model_store.catalogue import ROLES
 from model_store.errors import UnknownModel
-from serve_app.api.answers import Capabilities
 from serve_app.api.calls import while_connected
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.flows import flows
 from serve_app.api.health import known_states, reasoning_state
+from serve_app.api.model_answers import Capabilities
 from serve_app.api.names import Model, application_of
 from serve_app.api.roles import ABSENT, state_of
 from serve_app.api.services import Services

@@ -47,7 +47,7 @@ from serve_app.api.services import Services
 User = Annotated[str, Query(pattern=STUDENT_ID)]
 Conversation = Annotated[str | None, Query(pattern=CONVERSATION_ID)]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class ChatRoutes:

@@ -47,7 +47,7 @@ from serve_app.api.services import Services
 HISTORY_S = 1.0
 """For the history, read or written."""
 REPLY_TOKENS = 220
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 NOBODY: Readers = {"emotion": None, "sentiment": None}
 Source = Literal["model", "llm", "template"]
 

@@ -26,7 +26,7 @@ from serve_app.api.exchange import exchange_of
 LAST_WORDS_S = 0.1
 """Of the request's time: kept for the event that tells of its end."""
 _TOKEN = re.compile(r"\s*\S+|\s+\Z")
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 # Reverse proxies of the nginx kind hold answers back to fill their buffers, unless told not to.
 _HEADERS = ((b"content-type", f"{MEDIA_TYPE}; charset=utf-8".encode()), (b"x-accel-buffering", b"no"))
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from deployments.label_sets import LABELS
-from serve_app.api.answers import LabelsAnswer
 from serve_app.api.bodies import read
 from serve_app.api.calls import answer_headers
 from serve_app.api.embeddings import check_texts
+from serve_app.api.encoder_answers import LabelsAnswer
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task

@@ -14,9 +14,9 @@ from starlette.responses import Response
 
 from deployments.call import Answer
 from deployments.errors import ContextLengthExceeded, EngineFault, InvalidInput
-from serve_app.api.answers import EmbeddingAnswer
 from serve_app.api.bodies import read
 from serve_app.api.calls import answer_headers, first_error
+from serve_app.api.encoder_answers import EmbeddingAnswer
 from serve_app.api.errors import responses
 from serve_app.api.fallback import ask_model
 from serve_app.api.names import Model, with_prefix

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from deployments import errors as middle
 from model_store import errors as ground
 from serve_app import errors as top
-from serve_app.api.answers import ErrorBody, PlainError
+from serve_app.api.error_answers import ErrorBody, PlainError
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from serve_app.api.answers import Truncation, Usage
+from serve_app.api.encoder_answers import Truncation, Usage
 
 
 class GenerationUsage(Usage):

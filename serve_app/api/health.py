@@ -13,8 +13,8 @@ from starlette.responses import Response
 from deployments.call import ModelState
 from deployments.errors import DeadlineExceeded, StateUnavailable
 from model_store.errors import UnknownModel
-from serve_app.api.answers import Health, HealthReport, Readiness
 from serve_app.api.errors import responses
+from serve_app.api.health_answers import Health, HealthReport, Readiness
 from serve_app.api.names import application_of
 from serve_app.api.roles import ABSENT
 from serve_app.api.services import Services

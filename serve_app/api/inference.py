@@ -11,7 +11,6 @@ from starlette.responses import Response
 from deployments.call import Answer
 from deployments.errors import ModelNotReady
 from deployments.skills.features import SKILLS
-from serve_app.api.answers import InferenceAnswer, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady
 from serve_app.api.bodies import validate
 from serve_app.api.calls import model_headers
 from serve_app.api.errors import responses
@@ -21,6 +20,14 @@ from serve_app.api.openapi import json_body
 from serve_app.api.roles import ABSENT
 from serve_app.api.services import Services
 from serve_app.api.skill_tensors import SkillModel
+from serve_app.api.tensor_answers import (
+    InferenceAnswer,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
 from serve_app.api.tensor_models import TensorModel, text_model
 from serve_app.api.tensor_request import InferenceRequest, read_tensors
 from serve_app.api.tensors import tensor_response

@@ -22,7 +22,7 @@ from serve_app.errors import BodyTooLarge, UnsupportedMedia
 from serve_app.metrics import GatewayMetrics
 from serve_app.settings import Settings
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 CLIENT_LEFT = 499
 JSON = frozenset({"application/json"})
 TENSORS = JSON | {"application/octet-stream", ""}

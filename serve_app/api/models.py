@@ -12,8 +12,8 @@ from starlette.responses import Response
 from deployments.call import ModelState
 from model_store.catalogue import ROLES
 from model_store.errors import UnknownModel
-from serve_app.api.answers import ModelCard, ModelList
 from serve_app.api.errors import responses
+from serve_app.api.model_answers import ModelCard, ModelList
 from serve_app.api.names import Model, application_of
 from serve_app.api.roles import ABSENT
 from serve_app.api.services import Services

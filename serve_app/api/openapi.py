@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serve_app.api.access import OPEN
-from serve_app.api.answers import ErrorBody, PlainError
 from serve_app.api.chat_schemas import CHAT_REQUESTS, ChatEvent
 from serve_app.api.clinical_schemas import CLINICAL_REQUESTS
+from serve_app.api.error_answers import ErrorBody, PlainError
 from serve_app.api.event_stream import MEDIA_TYPE
 from serve_app.api.generated_answers import CHUNKS
 from serve_app.api.generation_schemas import GENERATION_REQUESTS

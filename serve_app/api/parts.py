@@ -17,7 +17,7 @@ from serve_app.api.errors import describe_defect
 T = TypeVar("T")
 RESERVE_SHARE, RESERVE_S = 0.1, 0.25
 """Of the time that is left: kept for the way back, so that a slow part costs a part and not the answer."""
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class Parts:

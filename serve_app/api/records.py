@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.state import KEPT_RECORDS, Source
-from serve_app.api.answers import InferenceRecord, InferenceSummary
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.services import Services
+from serve_app.api.skill_answers import InferenceRecord, InferenceSummary
 
 Limit = Annotated[int, Query(ge=1, le=KEPT_RECORDS, description="How many, newest first.")]
 _SHOWN = tuple(InferenceRecord.model_fields)

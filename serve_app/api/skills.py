@@ -13,7 +13,6 @@ from starlette.responses import Response
 from deployments.call import Answer
 from deployments.errors import StateUnavailable
 from deployments.skills.features import SKILLS
-from serve_app.api.answers import Assessment, BatchAnswer, Skill
 from serve_app.api.bodies import read
 from serve_app.api.calls import first_error, model_headers
 from serve_app.api.errors import responses
@@ -22,6 +21,7 @@ from serve_app.api.openapi import json_body
 from serve_app.api.recording import failures_recorded, record_results
 from serve_app.api.schemas import BatchRequest, InferRequest
 from serve_app.api.services import Services
+from serve_app.api.skill_answers import Assessment, BatchAnswer, Skill
 from serve_app.api.students import StudentId, check_student_id, parse_features, stored_set
 from serve_app.api.subjects import Subject, tell, tell_all, versions
 from serve_app.api.weighing import APPLICATION, weigh

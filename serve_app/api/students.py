@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidInput, StateUnavailable
 from deployments.skills.features import FeatureSet
-from serve_app.api.answers import Erased, StoredFeatures
 from serve_app.api.bodies import read_json
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
 from serve_app.api.schemas import STUDENT_ID, STUDENT_ID_SCHEMA, Features
 from serve_app.api.services import Services
+from serve_app.api.skill_answers import Erased, StoredFeatures
 from serve_app.errors import UnknownStudent
 
 _STUDENT_ID = re.compile(STUDENT_ID[:-1] + r"\Z")

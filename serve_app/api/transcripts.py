@@ -31,7 +31,7 @@ from serve_app.api.students import StudentId, check_student_id
 
 T = TypeVar("T")
 ROLE = "sentiment"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ray.serve.muster")
 
 
 class Transcripts:

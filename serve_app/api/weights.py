@@ -12,13 +12,13 @@ from deployments.skills.features import SKILLS, Skill
 from deployments.skills.weight_book import DEFAULT_SET, WeightBook
 from deployments.skills.weights import Weights
 from serve_app.api.access import WEIGHTS
-from serve_app.api.answers import FusionWeights, Reloaded, SkillWeights, WeightHistory
 from serve_app.api.bodies import read_json
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
 from serve_app.api.openapi import json_body
 from serve_app.api.schemas import SkillWeightsBody
 from serve_app.api.services import Services
+from serve_app.api.weight_answers import FusionWeights, Reloaded, SkillWeights, WeightHistory
 from serve_app.errors import UnknownSkill
 
 SkillType = Annotated[str, Path(json_schema_extra={"enum": [*SKILLS]})]

@@ -9,7 +9,8 @@ from serve_app.cli.output import DAMAGED, emit, say, table
 from serve_app.cli.serving import JSON
 
 if TYPE_CHECKING:
-    from model_store.store import ModelStore, StoredModel
+    from model_store.store import ModelStore
+    from model_store.stored_model import StoredModel
 
 
 def register(app: typer.Typer) -> None:

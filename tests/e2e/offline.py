@@ -23,7 +23,8 @@ from model_store import convert, prove
 from model_store.catalogue import HubSource, ModelSpec, load_catalogue
 from model_store.hub import Hub
 from model_store.pull import Puller, silent
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 from serve_app.environment import serving_environment
 from serve_app.planned import ENGINES
 from tests.e2e.test_fleet import topology_with
@@ -74,7 +75,10 @@ def _deployed(served: Sequence[ModelSpec], home: Path, store: ModelStore) -> Non
 
     with Server() as server:
         deploy_topology(server, topology_with(server, *(spec.key for spec in served)))
-        server.wait_for(lambda states: {state["state"] for state in states.values()} == {"ready"} and len(states) > 3)
+        # A dozen replicas start together, beside another fleet and other tests.
+        server.wait_for(
+            lambda states: {state["state"] for state in states.values()} == {"ready"} and len(states) > 3, seconds=300
+        )
         # By its address: "auto" takes any cluster whose processes it sees, also one outside this network name space.
         ray.init(server.ray_address, namespace="serve", log_to_driver=False, _temp_dir=str(server.runtime / "ray"))
         try:

@@ -21,6 +21,7 @@ from deployments.engines.encoders import load_encoder
 from deployments.quantization import quantize
 from deployments.settings import load_settings
 from deployments.trial import in_this_process
+from model_store import convert
 from model_store.catalogue import load_catalogue
 from model_store.hub import Hub
 from model_store.pull import Puller, silent
@@ -37,7 +38,8 @@ CLASSIFIER, NLI = "emotion-english-distilroberta-base", "bart-large-mnli"
 @pytest.fixture(scope="module")
 def hub(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
     """A hub with toy repositories, all pulled into the running Muster's store."""
-    store = ModelStore(home / "store")
+    # Converted here, where torch is loaded already; that children convert is another test's matter.
+    store = ModelStore(home / "store", converter=convert.in_this_process)
     with FakeHub() as running:
         for key in (GOOD, DAMAGED, CLASSIFIER, NLI):
             spec = load_catalogue().resolve(key)

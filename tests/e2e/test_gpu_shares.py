@@ -11,6 +11,7 @@ import yaml
 
 from benchmarks.server import Server
 from benchmarks.topology import deploy_topology
+from model_store import convert
 from model_store.catalogue import load_catalogue
 from model_store.folder import install_folder
 from model_store.store import ModelStore
@@ -25,7 +26,7 @@ BACKEND = "torch-cuda" if torch.cuda.is_available() else "onnxruntime-cpu"
 @pytest.fixture(scope="module")
 def fleet(server: Server, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The running Muster with two toy models more in its store; its topology is put back at the end."""
-    store = ModelStore(home / "store")
+    store = ModelStore(home / "store", converter=convert.in_this_process)
     for key in (SECOND, THIRD):
         if key not in store.ls():
             spec, place = load_catalogue().resolve(key), tmp_path_factory.mktemp("toys")

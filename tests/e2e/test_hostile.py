@@ -6,14 +6,13 @@ import json
 import os
 import pickle
 import shutil
-import threading
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import yaml
@@ -31,6 +30,7 @@ from model_store.pull import Puller, silent
 from model_store.skill_records import SkillBundle, TamperedSkills
 from model_store.skills import open_champion, publish, set_champion
 from model_store.store import ModelStore
+from tests.e2e.clients import Clients
 from tests.e2e.test_fleet import topology_with
 from tests.e2e.test_operations import KEY, muster, none_restarted, pids, serve
 from tests.fake_hub import FakeHub, Repo
@@ -46,53 +46,24 @@ FROM_A_HUB = (
 )
 
 
-class Clients:
-    """Threads that ask for embeddings and assessments all the time and compare every answer with the first one."""
+class Comparing(Clients):
+    """They ask for embeddings and assessments and compare every answer with the first one."""
 
     def __init__(self, server: Server) -> None:
         texts = ["a day", "a longer text about a day at school", ""]
         student = {"features": student_bodies(1, seed=77)[0]}
-        self._questions = {
-            f"{server.url}/v1/embeddings": {"model": KEY, "input": texts},
-            f"{server.url}/api/v1/infer/hostile-1": student,
-        }
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=question) for question in self._questions.items()]
-        self.answers: Counter[str] = Counter()
-        self.failures: list[str] = []
+        questions = {"/v1/embeddings": {"model": KEY, "input": texts}, "/api/v1/infer/hostile-1": student}
+        super().__init__(server, questions, pause_s=0.1)
+        self._first: dict[str, Any] = {}
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, url: str, question: dict[str, Any]) -> None:
-        # What is kept would be answered without the model.
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        request = urllib.request.Request(url, json.dumps(question).encode(), headers)
-        first = None
-        # The pause leaves the cores to the attacks.
-        while not self._stop.wait(0.02):
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    found = json.load(answer)
-            except (OSError, ValueError) as error:
-                self.failures.append(f"{url}: {error}")
-                continue
-            first = found if first is None else first
-            if not _same(first, found):
-                self.failures.append(f"{url}: another answer")
-            self.answers[url] += 1
+    def judge(self, path: str, answer: Any) -> None:
+        if not _same(self._first.setdefault(path, answer), answer):
+            raise AssertionError("another answer")
 
     def wait_for_more(self) -> None:
         """Until every question was answered three times more."""
         before, deadline = Counter(self.answers), time.monotonic() + 60
-        while any(self.answers[url] < before[url] + 3 for url in self._questions):
+        while any(self.answers[path] < before[path] + 3 for path in self.answers):
             assert time.monotonic() < deadline, "nobody answers any more"
             time.sleep(0.05)
 
@@ -109,17 +80,17 @@ def _same(one: Any, other: Any, name: str = "") -> bool:
 
 
 @pytest.fixture(scope="module")
-def clients(server: Server) -> Iterator[Clients]:
+def clients(server: Server) -> Iterator[Comparing]:
     """Running clients of the starter fleet, which is there again afterwards."""
     _deploy(server, topology_with(server))
-    with Clients(server) as running:
+    with Comparing(server) as running:
         running.wait_for_more()
         yield running
     _deploy(server, topology_with(server))
 
 
 @pytest.fixture(autouse=True)
-def _nobody_notices(server: Server, clients: Clients) -> Iterator[None]:
+def _nobody_notices(server: Server, clients: Comparing) -> Iterator[None]:
     before = {name: pids(server, name) for name in (KEY, "skills", "journal", "gateway")}
     answered = clients.answers.total()
     yield

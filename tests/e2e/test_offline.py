@@ -2,14 +2,20 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.server import Server
 from tests.e2e.offline import ARCHITECTURES
+from tests.e2e.test_operations import KEY
 
 
-def test_every_architecture_serves_or_proves_itself_and_asks_no_hub(tmp_path: Path) -> None:
+def test_every_architecture_serves_or_proves_itself_and_asks_no_hub(server: Server, home: Path, tmp_path: Path) -> None:
+    # The starter fleet of a second start: what it is made from came with the packages.
+    for part in (f"models/{KEY}", "skills"):
+        shutil.copytree(home / "store" / part, tmp_path / "home" / "store" / part)
     isolation = [sys.executable, "-m", "benchmarks.isolation"]
     # Some kernels give no name space; the counter counts there too.
     isolated = subprocess.run([*isolation, "true"], capture_output=True).returncode == 0

@@ -3,13 +3,11 @@
 import asyncio
 import copy
 import json
-import threading
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -21,6 +19,7 @@ from deployments.skills.registry import Registry
 from deployments.skills.train import train_skills
 from model_store.skill_aliases import history, read_alias
 from model_store.skill_records import TamperedSkills
+from tests.e2e.clients import Clients
 from tests.e2e.test_fleet import topology_with
 from tests.e2e.test_operations import muster
 from tests.hostile_trees import moved_leaf, tampered
@@ -29,47 +28,21 @@ from tests.skill_versions import another_version
 PROMOTIONS, BROKEN = 10, 5
 
 
-class Assessors:
-    """Threads that assess one student, one skill and a hundred students all the time."""
+class Assessors(Clients):
+    """They have one student, one skill and a hundred students assessed. ``versions``: of the models that answered."""
 
     def __init__(self, server: Server) -> None:
         rows = [{"features": features} for features in student_bodies(100, seed=5)]
         one = rows[0]
-        self._questions = (("ada", one), ("ada/resilience", one), ("batch", {"rows": rows}))
-        self._server, self._stop = server, threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=question) for question in self._questions]
-        self.answers: Counter[str] = Counter()
+        questions = {"ada": one, "ada/resilience": one, "batch": {"rows": rows}}
+        super().__init__(server, {f"/api/v1/infer/{whom}": question for whom, question in questions.items()})
         self.versions: set[str] = set()
-        self.failures: list[str] = []
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, path: str, question: dict[str, Any]) -> None:
-        url, data = f"{self._server.url}/api/v1/infer/{path}", json.dumps(question).encode()
-        while not self._stop.is_set():
-            request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-            try:
-                with urllib.request.urlopen(request, timeout=30) as answer:
-                    body = json.load(answer)
-                self._judge(path, body)
-            except Exception as error:  # noqa: BLE001 - whatever it is, a client noticed
-                self.failures.append(f"{path}: {type(error).__name__}: {error}")
-            self.answers[path] += 1
-            time.sleep(0.02)
-
-    def _judge(self, path: str, body: dict[str, Any]) -> None:
-        if path == "batch" and body["successful"] != 100:
-            raise AssertionError(f"{body['failed']} of 100 failed")
-        skills = [skill for result in body.get("results", [body]) for skill in result.get("skills", [result])]
-        found = {skill["model_version"] for skill in skills} | set(body.get("model_versions", {}).values())
+    def judge(self, path: str, answer: Any) -> None:
+        if path.endswith("/batch") and answer["successful"] != 100:
+            raise AssertionError(f"{answer['failed']} of 100 failed")
+        skills = [skill for result in answer.get("results", [answer]) for skill in result.get("skills", [result])]
+        found = {skill["model_version"] for skill in skills} | set(answer.get("model_versions", {}).values())
         if len(found) != 1:
             raise AssertionError(f"versions {sorted(found)} in one answer")
         self.versions |= found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from http_fakes import FakeFleet, RedisProcess, build_services
 
 from serve_app.api.app import create_app
@@ -48,7 +49,7 @@ async def _client(services, **options):
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_client():
     """``async with open_client(services) as client``: for tests that need more than one application."""
     return _client
@@ -58,6 +59,14 @@ def open_client():
 async def client(fleet):
     """An application without keys and without Redis."""
     async with _client(build_services(fleet)) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting():
+    """``client`` for a whole module, on a loop of that scope: for requests that leave nothing behind. Building one takes
+    longer than most tests."""
+    async with _client(build_services(FakeFleet())) as client:
         yield client
 
 

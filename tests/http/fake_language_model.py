@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import threading
-import time
 from collections import deque
 from contextlib import contextmanager
 
-import uvicorn
+from app_in_thread import running
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -174,18 +172,6 @@ def speaking():
         Route("/v1/models/{model:path}", model.models),
         Route("/v1/chat/completions", model.complete, methods=["POST"]),
     ]
-    config = uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, log_level="critical", access_log=False)
-    config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < until, "the fake language model did not start"
-        time.sleep(0.01)
-    model.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-    try:
+    with running(Starlette(routes=routes)) as url:
+        model.url = f"{url}/v1"
         yield model
-    finally:
-        server.should_exit = True
-        thread.join(10)

@@ -1,12 +1,10 @@
 """A stand-in for Hugging Face's router, over real HTTP: right answers, unless a test has put others before them."""
 
 import asyncio
-import threading
-import time
 from collections import deque
 from contextlib import contextmanager
 
-import uvicorn
+from app_in_thread import running
 from http_fakes import TOKEN, vector
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -52,16 +50,5 @@ def routing():
     """A running fake router."""
     router = FakeRouter()
     app = Starlette(routes=[Route("/{path:path}", router.answer, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < until, "the fake router did not start"
-        time.sleep(0.01)
-    router.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
+    with running(app) as router.url:
         yield router
-    finally:
-        server.should_exit = True
-        thread.join(10)

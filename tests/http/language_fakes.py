@@ -1,10 +1,8 @@
 """A language model of OpenAI's form over real HTTP, and one of the flows' own connected to it."""
 
-import threading
-import time
 from contextlib import contextmanager
 
-import uvicorn
+from app_in_thread import running
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -35,19 +33,9 @@ def language_model():
     """A running one."""
     fake = FakeLanguageModel()
     app = Starlette(routes=[Route("/v1/chat/completions", fake.answer, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    fake.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-    try:
+    with running(app) as url:
+        fake.url = f"{url}/v1"
         yield fake
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 def connected(fake, **settings) -> PlainTextModel:

@@ -7,6 +7,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import pytest_asyncio
 from http_fakes import FakeFleet, build_services
 from pydantic import ValidationError
 
@@ -51,9 +52,10 @@ ANY_KEY = {"/docs", "/openapi.json", "/readiness", "/health/detailed", "/v2/heal
 NO_KEY = {"/health", "/v2/health/live"}
 
 
-@pytest.fixture
-async def guarded(open_client, keys_file):
-    """An application with keys: a client and a key of each kind."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(open_client, tmp_path_factory):
+    """An application with keys: a client and a key of each kind. One for all routes: who is refused leaves no trace."""
+    keys_file = tmp_path_factory.mktemp("guarded") / "keys.jsonl"
     past = datetime.now(UTC) - timedelta(seconds=1)
     keys = {
         "infer": new_key(keys_file),
@@ -65,6 +67,7 @@ async def guarded(open_client, keys_file):
         yield client, keys
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_every_route_refuses_what_is_no_valid_key(guarded, method, path):
     client, keys = guarded
@@ -84,6 +87,7 @@ async def test_every_route_refuses_what_is_no_valid_key(guarded, method, path):
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("kind", ["infer", "metrics", "admin"])
 async def test_every_route_asks_for_its_scope(guarded, method, path, kind):
@@ -96,6 +100,7 @@ async def test_every_route_asks_for_its_scope(guarded, method, path, kind):
     assert answer.status_code != 401
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_unknown_routes_are_closed_too(guarded):
     client, keys = guarded
     assert (await client.get("/v1/none")).status_code == 401
@@ -231,6 +236,7 @@ async def test_default_ports_are_the_same_origin(open_client):
         assert (await client.get("/v1/models", headers=headers)).status_code == 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_with_keys_the_key_alone_decides(guarded):
     client, keys = guarded
     headers = {**bearer(keys["infer"]), "Host": "models.school", "Origin": "https://app.school"}

@@ -157,13 +157,14 @@ BAD_EMBEDDINGS = [
 ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("body", "status", "param"), BAD_EMBEDDINGS, ids=lambda value: str(value)[:40])
-async def test_bad_embedding_requests(client, fleet, body, status, param):
-    answer = await client.post(EMBED, content=body, headers=JSON)
+async def test_bad_embedding_requests(lasting, body, status, param):
+    answer = await lasting.post(EMBED, content=body, headers=JSON)
     error = shaped(answer)
     assert (answer.status_code, error["param"]) == (status, param)
     assert error["type"] == ("not_found_error" if status == 404 else "invalid_request_error")
-    assert fleet.calls == []
+    assert lasting.services.fleet.calls == []
 
 
 async def test_too_many_and_too_long_texts(client, fleet):
@@ -200,12 +201,13 @@ BAD_INFERENCES = [
 ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("body", "param"), BAD_INFERENCES, ids=lambda value: str(value)[:50])
 @pytest.mark.parametrize("path", [INFER, f"{INFER}/empathy"])
-async def test_bad_inference_requests(client, fleet, path, body, param):
-    answer = await client.post(path, json=body)
+async def test_bad_inference_requests(lasting, path, body, param):
+    answer = await lasting.post(path, json=body)
     assert (answer.status_code, shaped(answer)["param"]) == (422, param)
-    assert fleet.calls == []
+    assert lasting.services.fleet.calls == []
 
 
 BAD_BATCHES = [

@@ -1,6 +1,7 @@
 """Schemathesis against the OpenAPI document, valid and invalid data alike: no 5xx."""
 
 import pytest
+import requests
 import schemathesis
 from http_fakes import FakeFleet, RedisProcess, build_services, serving
 from hypothesis import HealthCheck, Phase, settings
@@ -49,8 +50,11 @@ def target(_redis_process: RedisProcess, tmp_path_factory):
     path = tmp_path_factory.mktemp("keys") / "keys.jsonl"
     key, stored = create_key("north", ("admin",))
     append_key(path, stored)
-    with serving(build_services(FakeFleet(), _redis_process.url, keys=path)) as url:
-        yield {"base_url": url, "headers": {"Authorization": f"Bearer {key}"}}
+    services = build_services(FakeFleet(), _redis_process.url, keys=path)
+    with serving(services) as url, requests.Session() as session:
+        # Otherwise every request reads the environment's proxies, twice, and opens a connection of its own.
+        session.trust_env = False
+        yield {"base_url": url, "session": session, "headers": {"Authorization": f"Bearer {key}"}}
 
 
 @schema.parametrize()

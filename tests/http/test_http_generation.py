@@ -239,18 +239,19 @@ REFUSED_IN_CHATS = [
 REFUSED_IN_TEXTS = [("best_of", 2), ("echo", True), ("suffix", "the end"), ("logprobs", 0), ("logprobs", 5)]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "field", "value"),
     [(CHAT, *pair) for pair in REFUSED_EVERYWHERE + REFUSED_IN_CHATS]
     + [(TEXT, *pair) for pair in REFUSED_EVERYWHERE + REFUSED_IN_TEXTS],
 )
-async def test_what_is_not_supported_is_refused_with_the_reason(client, fleet, path, field, value):
+async def test_what_is_not_supported_is_refused_with_the_reason(lasting, path, field, value):
     body = {"model": "talker", field: value} | ({"messages": HELLO} if path == CHAT else {"prompt": "p"})
-    answer = await client.post(path, json=body)
+    answer = await lasting.post(path, json=body)
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["code"]) == (400, field, "invalid_value")
     assert error["message"].startswith(f"{field} is not supported: ")
-    assert not fleet.streams
+    assert not lasting.services.fleet.streams
 
 
 @pytest.mark.parametrize(
@@ -272,6 +273,7 @@ async def test_what_means_not_used_is_accepted(client, field, value):
     assert (await chat(client, **{field: value})).status_code == 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("field", "value", "param"),
     [
@@ -302,11 +304,11 @@ async def test_what_means_not_used_is_accepted(client, field, value):
     ],
 )
 @pytest.mark.parametrize("path", [CHAT, TEXT])
-async def test_wrong_values_are_named(client, fleet, path, field, value, param):
+async def test_wrong_values_are_named(lasting, path, field, value, param):
     body = {"model": "talker", field: value} | ({"messages": HELLO} if path == CHAT else {"prompt": "p"})
-    answer = await client.post(path, json=body)
+    answer = await lasting.post(path, json=body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
-    assert not fleet.streams
+    assert not lasting.services.fleet.streams
 
 
 async def test_options_of_streams_and_two_limits(client):
@@ -320,6 +322,7 @@ async def test_options_of_streams_and_two_limits(client):
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("messages", "param"),
     [
@@ -344,18 +347,19 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
         ([{"role": "user", "content": "x", "colour": "red"}], "messages[0].colour"),
     ],
 )
-async def test_wrong_messages_are_named(client, fleet, messages, param):
-    answer = await chat(client, messages)
+async def test_wrong_messages_are_named(lasting, messages, param):
+    answer = await chat(lasting, messages)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
-    assert not fleet.streams
+    assert not lasting.services.fleet.streams
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("prompt", "param"),
     [(None, "prompt"), (7, "prompt"), ([1, 2], "prompt"), ([[1]], "prompt"), (["a", "b"], "prompt"), ([], "prompt")],
 )
-async def test_wrong_prompts_are_named(client, prompt, param):
-    answer = await complete(client, prompt)
+async def test_wrong_prompts_are_named(lasting, prompt, param):
+    answer = await complete(lasting, prompt)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
     assert ("tokens" in answer.json()["error"]["message"]) == (prompt in ([1, 2], [[1]]))
 
@@ -375,13 +379,14 @@ async def test_huge_texts_are_refused(client, fleet):
     assert not fleet.streams
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"7", b"{", b"\xff\xfe", b'{"model": "talker", "prompt": "\\ud800"}', b'{"a":' * 100_000, b"null"],
 )
 @pytest.mark.parametrize("path", [CHAT, TEXT, SUMMARY])
-async def test_hostile_bodies_are_refused(client, path, body):
-    answer = await client.post(path, content=body, headers={"Content-Type": "application/json"})
+async def test_hostile_bodies_are_refused(lasting, path, body):
+    answer = await lasting.post(path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
 
 

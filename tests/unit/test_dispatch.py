@@ -101,6 +101,8 @@ class FakeTransport:
 
 
 def dispatcher_of(transport, **policy):
+    """``call_s`` is a tenth of a second in both lanes, unless it is given."""
+    policy.setdefault("call_s", {"interactive": 0.1, "bulk": 0.1})
     return Dispatcher("model", transport, cost_of, DispatchPolicy(**policy), sender="gateway-1")
 
 
@@ -176,7 +178,8 @@ def test_every_input_gets_its_own_outcome_however_requests_are_merged_and_cut(
 ):
     async def scenario():
         transport = FakeTransport(replicas)
-        policy = {"call_s": call_s, "first_call": first_call, "calls_in_flight": calls_in_flight}
+        both = {"interactive": call_s, "bulk": 2 * call_s}
+        policy = {"call_s": both, "first_call": first_call, "calls_in_flight": calls_in_flight}
         dispatcher, tasks = dispatcher_of(transport, **policy), []
         for lane, inputs, gap in asked:
             tasks.append(calling(dispatcher, inputs, lane))
@@ -191,7 +194,7 @@ def test_every_input_gets_its_own_outcome_however_requests_are_merged_and_cut(
             assert answer.revision == ("r1" if inputs else "")
             assert answer.details == ({"labels": ["a", "b"]} if inputs else {})
         for call in transport.calls:
-            assert spent(call) <= max(first_call, call_s * transport.rate) or size(call) == 1
+            assert spent(call) <= max(first_call, both[call.lane] * transport.rate) or size(call) == 1
             assert call.sender == "gateway-1"
             assert all(piece.options == {"truncate": "error"} for piece in call.pieces)
         assert max(transport.most.values()) <= calls_in_flight * replicas
@@ -214,7 +217,7 @@ def test_once_the_rate_is_known_a_call_carries_its_share_of_work_and_one_lane(al
         tasks = [calling(dispatcher, [text(c, n) for c in some], lanes[n % 2]) for n, some in costs]
         await asyncio.gather(*tasks)
         for call in transport.calls:
-            assert spent(call) / transport.rate <= 0.1 + 1e-9 or size(call) == 1
+            assert spent(call) / transport.rate <= policy.call_s[call.lane] + 1e-9 or size(call) == 1
             assert {lanes[item[1] % 2] for piece in call.pieces for item in piece.inputs} == {call.lane}
         assert sum(map(size, transport.calls)) == sum(map(len, all_costs))
         return dispatcher

@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import re
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -67,3 +69,11 @@ def test_a_cause_with_a_clients_text_stays_behind():
 
 def test_the_death_of_a_replica_is_no_answer_for_a_client():
     assert not isinstance(pickle.loads(pickle.dumps(ReplicaDied())), MusterError)
+
+
+def test_every_logger_is_one_that_replicas_write_to_their_log():
+    """Ray Serve writes to a replica's log what its own logger and those below it say; another name is heard by nobody."""
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("serve_app", "deployments") for path in (root / folder).rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r"getLogger\(([^)]*)\)", path.read_text())}
+    assert named == {'"ray.serve.muster"', '"ray.serve"'}

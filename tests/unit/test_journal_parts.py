@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from made_journals import FIRST, make_journal
 from scipy import stats
+from test_chat_crisis import PHRASES
 
 from deployments.errors import Cancelled, DeadlineExceeded, EngineFault, InvalidInput
 from deployments.journal import analysis
 from deployments.journal.analysis import Question, analyse
+from deployments.journal.crisis import OVERLAP, PIECE, crisis_mentions
 from deployments.journal.entries import Entry, Journal, parse_moment, select
-from deployments.journal.lexicon import RISKS, count, load_lexicon
+from deployments.journal.lexicon import LISTED, count, load_lexicon
 from deployments.journal.personality import DIMENSIONS, PATTERNS, profile
-from deployments.journal.prediction import Wanted, predict, risk_factors
+from deployments.journal.prediction import RISKS, Wanted, predict, risk_factors
 from deployments.journal.replica import JournalAnalysis
 from deployments.journal.trend import daily
 from deployments.label_sets import EMOTIONS
@@ -45,14 +47,44 @@ def predicted(journal, **wanted):
         ("No panic today.", "anxiety", False),
         ("there is no one to talk to", "isolation_risk", True),
         ("I left the house alone", "isolation_risk", False),
-        ("I want to die", "crisis", True),
-        ("I do not want to die", "crisis", True),
-        ("I don't want to live", "crisis", True),
-        ("The plot is to die for", "crisis", False),
     ],
 )
 def test_mentions(text, risk, mentioned):
     assert bool(count([text]).risks[risk][0]) is mentioned
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [
+        ("I want to die", True),
+        ("I do not want to die", True),
+        ("I don't want to live", True),
+        ("I feel hopeless but I do not want to die", True),
+        ("The plot is to die for", False),
+        ("My friend says she wants to kill herself", True),
+        ("I cut my arms again", True),
+        ("Somebody in our street died by suicide", True),
+        ("We watched Suicide Squad", False),
+        ("I feel hopeless today", False),
+        ("The old shed is falling apart", False),
+    ],
+)
+def test_a_crisis_is_what_the_chats_check_finds_of_suicide_and_self_harm(text, mentioned):
+    assert bool(crisis_mentions([text])[0]) is mentioned
+
+
+def test_labelled_phrases_of_a_crisis_are_mentions_and_others_are_not():
+    rows = [(label, crisis_mentions([text])[0] > 0) for _, label, text in PHRASES]
+    grave = [found for label, found in rows if label in ("crisis", "other")]
+    harmless = [found for label, found in rows if label == "none"]
+    assert sum(grave) / len(grave) >= 0.98
+    assert sum(harmless) / len(harmless) <= 0.02
+
+
+@pytest.mark.parametrize("before", [0, 1, PIECE - OVERLAP - 10, PIECE - 10, PIECE, 5 * PIECE + 7, 90_000])
+def test_a_crisis_is_found_wherever_it_stands_in_a_long_entry(before):
+    text = ("It rained. " * 10_000)[:before] + " . I want to kill myself. " + "It rained. " * 300
+    assert crisis_mentions([text, "It rained. " * 3000]).tolist() == [1, 0]
 
 
 def test_shares_are_words_by_words():
@@ -68,7 +100,7 @@ def test_shares_are_words_by_words():
 def test_every_list_has_words_and_no_phrase_can_never_match():
     lexicon = load_lexicon()
     assert all(lexicon.words.values())
-    for risk in RISKS:
+    for risk in LISTED:
         for phrases in lexicon.phrases[risk].values():
             for phrase in phrases:
                 assert count([" ".join(phrase)]).risks[risk][0] == 1, phrase
@@ -219,6 +251,7 @@ def test_growing_behaviour_is_foretold_by_its_line():
     found = predicted(Journal(tuple(entries)))["behavioral_predictions"]["entries_a_week"]
     assert found["trend"] == "rising"
     assert found["predicted"] > found["current"]
+    assert type(found["predicted"]) is float, "numpy's is no JSON"
 
 
 # -- entries ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from tiny_models import MAX_TOKENS, _tokenizer, root, spec_of
 
 from model_store import convert
 from model_store.catalogue import Catalogue, ModelSpec
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "bart")
 ODD_LABELS = ("1 star", "très/«bon»", "", 'a "b"\n', "漢字 😀", "constructor")

@@ -7,7 +7,8 @@ from deployments.engines.generator import Generator
 from model_store import prove
 from model_store.catalogue import Catalogue, FolderSource, load_catalogue
 from model_store.loading import load_model, load_tokenizer
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 from tests.toy_models import toy_for
 from tests.unit import tiny_models
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from deployments.settings import DeploymentSettings
 from model_store import convert
 from model_store.catalogue import Catalogue, FolderSource, Limits, ModelSpec, load_catalogue
-from model_store.store import ModelStore, StoredModel
+from model_store.store import ModelStore
+from model_store.stored_model import StoredModel
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "distilbert", "mpnet")
 MAX_TOKENS = 24
