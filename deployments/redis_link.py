@@ -1,4 +1,4 @@
-"""The one connection to Redis, with two policies and a circuit breaker for each.
+"""The one connection to Redis, with three policies and a circuit breaker for each.
 
 redis-py's defaults wait a minute on a Redis that does not answer (11 attempts of 5 s). Here nothing is retried, every
 operation has one time limit over all of it, and while Redis is away an operation costs nothing but an exception.
@@ -35,6 +35,8 @@ class Policy:
 
 CACHE = Policy("cache", 0.05, 3)
 """Cache and counters. Several timeouts are tolerated: a busy event loop alone can be 50 ms late."""
+KEPT = Policy("kept", 1.0, 3)
+"""What is dear to compute again: a hundred inferences are worth a second."""
 RECORDS = Policy("records", 1.0, 1)
 """Stored data: worth waiting for, and worth an honest error."""
 
@@ -85,7 +87,7 @@ class RedisLink:
             protocol=2,
         )
         self._redis = Redis(connection_pool=pool)
-        self._breakers = {policy.name: Breaker(policy.tolerated) for policy in (CACHE, RECORDS)}
+        self._breakers = {policy.name: Breaker(policy.tolerated) for policy in (CACHE, KEPT, RECORDS)}
 
     async def run(self, policy: Policy, operation: Callable[[Redis], Awaitable[T]], within_s: float | None = None) -> T:
         """Run one operation (a command or a pipeline) inside the policy's time and inside ``within_s``."""

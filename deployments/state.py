@@ -14,7 +14,7 @@ Redis is the only store. Every key starts with its tenant; values are JSON, but 
     muster:T:chat-epoch...        changes at an erasure, so that a reply in progress is not kept after it
     muster:T:report:<id>          a clinical report (``clinical/reports.py``)
     muster:T:cache:<slot>         a kept answer: its key (32 bytes), then arrays and numbers (``cache.Kept.packed``)
-    muster:T:journal:...          journals (``journal.store`` has their layout)
+    muster:T:journal:...          journals (``journal.keys`` has their layout)
     muster:_shared:doc:<name>     one JSON document of the whole deployment (fusion weights)
     muster:_shared:<name>         hash of one JSON value for each gateway process (``_`` begins no tenant's name)
 
@@ -148,12 +148,12 @@ class State:
         both = {record.get("nonce"): record for record in (*waiting, *(_loads(value) for value in found))}
         return sorted(both.values(), key=lambda record: float(record.get("at", 0.0)), reverse=True)[:limit], "redis"
 
-    async def salt(self, tenant: str) -> bytes:
+    async def salt(self, tenant: str, policy: Policy = CACHE) -> bytes:
         """The tenant's salt for HMACs of texts. Raises ``StateUnavailable``: a cache then misses."""
         if tenant not in self._salts:
             key, fresh = _key(tenant, "salt"), secrets.token_hex(32)
-            await self._run(CACHE, lambda redis: redis.set(key, fresh, nx=True))
-            self._salts[tenant] = bytes.fromhex((await self._run(CACHE, lambda redis: redis.get(key))).decode())
+            await self._run(policy, lambda redis: redis.set(key, fresh, nx=True))
+            self._salts[tenant] = bytes.fromhex((await self._run(policy, lambda redis: redis.get(key))).decode())
         return self._salts[tenant]
 
     async def cached(self, tenant: str, slots: Sequence[int]) -> Sequence[bytes | None]:

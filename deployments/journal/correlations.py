@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from deployments.journal.days import alike, means
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import Effect, Finding, Tested
 
@@ -23,7 +24,8 @@ def columns(journal: Journal, words: Floats) -> dict[str, Floats]:
 
 
 def correlation_tests(journal: Journal, words: Floats) -> list[Tested]:
-    """Each pair by itself; pairs with fewer than ten entries that have both, or without variation, are left out."""
+    """Each pair by itself, over daily means; pairs with fewer than ten days that have both, or without variation, are left
+    out."""
     known = columns(journal, words)
     pairs = [("words", "sentiment"), ("gap_days", "sentiment"), ("mood", "sentiment"), ("words", "mood")]
     tests = [_tested(journal, pair, known) for pair in pairs if pair[0] in known and pair[1] in known]
@@ -33,22 +35,22 @@ def correlation_tests(journal: Journal, words: Floats) -> list[Tested]:
 def _tested(journal: Journal, pair: tuple[str, str], known: dict[str, Floats]) -> Tested | None:
     from scipy.stats import pearsonr, rankdata
 
-    one, other = (known[name] for name in pair)
-    both = np.flatnonzero(np.isfinite(one) & np.isfinite(other))
-    if len(both) < FEWEST or not (np.ptp(one[both]) and np.ptp(other[both])):
+    both = np.flatnonzero(np.isfinite(known[pair[0]]) & np.isfinite(known[pair[1]]))
+    one, other = (means(journal.dates[both], known[name][both])[1] for name in pair)
+    if len(one) < FEWEST or alike(one) or alike(other):
         return None
     # Spearman's rho is Pearson's r of the ranks, and that one comes with an interval (Fisher's transformation).
-    found = pearsonr(rankdata(one[both]), rankdata(other[both]))
+    found = pearsonr(rankdata(one), rankdata(other))
     rho, interval = float(found.statistic), found.confidence_interval(0.95)
 
     def tell() -> Finding:
         together = "rises with" if rho > 0 else "falls with"
         return Finding(
             f"{pair[1].capitalize()} {together} {pair[0].replace('_', ' ')}",
-            f"Over {len(both)} entries {WORDS[pair[1]]} {together} {WORDS[pair[0]]}. Which causes which, this cannot tell.",
+            f"Over {len(one)} days {WORDS[pair[1]]} {together} {WORDS[pair[0]]}. Which causes which, this cannot tell.",
             Effect("spearman_rho", rho, float(interval.low), float(interval.high)),
             journal.ids(both),
-            {"between": list(pair), "rho": rho, "entries": len(both)},
+            {"between": list(pair), "rho": rho, "days": len(one), "entries": len(both)},
         )
 
-    return Tested("correlation", "Spearman's rho", float(found.pvalue), tell)
+    return Tested("correlation", "Spearman's rho, daily means", float(found.pvalue), tell)

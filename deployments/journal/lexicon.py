@@ -5,6 +5,7 @@ mention is an entry in which a phrase of a risk stands at least once.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,11 +27,12 @@ _ENDS = frozenset(".!?\n")
 
 @dataclass(frozen=True)
 class Lexicon:
-    """``phrases``: by risk and first word, the words in a row."""
+    """``words``: all of a category; ``categories``: of a word; ``phrases``: by first word, risks and the words in a row."""
 
     version: int
     words: Mapping[str, frozenset[str]]
-    phrases: Mapping[str, Mapping[str, Sequence[tuple[str, ...]]]]
+    categories: Mapping[str, Sequence[str]]
+    phrases: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]]
     negations: frozenset[str]
 
 
@@ -51,13 +53,17 @@ class WordCounts:
 def load_lexicon() -> Lexicon:
     """The list beside this module."""
     raw = yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
-    phrases: dict[str, dict[str, list[tuple[str, ...]]]] = {risk: {} for risk in LISTED}
+    words = {name: frozenset(listed.split()) for name, listed in raw["words"].items()}
+    categories: dict[str, list[str]] = {}
+    for name, listed in words.items():
+        for word in listed:
+            categories.setdefault(word, []).append(name)
+    phrases: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
     for risk in LISTED:
         for phrase in raw["phrases"][risk]:
             row = tuple(phrase.split())
-            phrases[risk].setdefault(row[0], []).append(row)
-    words = {name: frozenset(listed.split()) for name, listed in raw["words"].items()}
-    return Lexicon(raw["version"], words, phrases, frozenset(raw["negations"].split()))
+            phrases.setdefault(row[0], []).append((risk, row))
+    return Lexicon(raw["version"], words, categories, phrases, frozenset(raw["negations"].split()))
 
 
 def count(texts: Sequence[str]) -> WordCounts:
@@ -72,30 +78,36 @@ def count(texts: Sequence[str]) -> WordCounts:
 
 
 def _count(text: str, lexicon: Lexicon) -> dict[str, float]:
+    """Every different word is looked up once; the rows of words are only read where a phrase may begin."""
     tokens = _TOKEN.findall(text.lower().replace("’", "'"))
-    words = [token for token in tokens if token not in _ENDS]
-    total = max(1, len(words))
-    row = {name: sum(word in listed for word in words) / total for name, listed in lexicon.words.items()}
-    row |= {f"risk {risk}": float(_mentions(tokens, risk, lexicon)) for risk in LISTED}
-    ends = sum(map(tokens.count, ".!?"))
-    return row | {
-        "words": float(len(words)),
-        "long": sum(len(word) >= LONG_WORD for word in words) / total,
-        "contractions": sum("'" in word for word in words) / total,
-        "exclamations": tokens.count("!") / max(1, ends),
-    }
+    times = Counter(tokens)
+    exclamations, ends = times["!"], sum(times[end] for end in ".!?")
+    for end in _ENDS:
+        times.pop(end, None)
+    found: Counter[str] = Counter()
+    for word, number in times.items():
+        for name in lexicon.categories.get(word, ()):
+            found[name] += number
+        found["long"] += number * (len(word) >= LONG_WORD)
+        found["contractions"] += number * ("'" in word)
+    words = times.total()
+    row = {name: found[name] / max(1, words) for name in (*lexicon.words, "long", "contractions")}
+    mentioned = _mentioned(tokens, lexicon) if not times.keys().isdisjoint(lexicon.phrases) else frozenset()
+    row |= {f"risk {risk}": float(risk in mentioned) for risk in LISTED}
+    return row | {"words": float(words), "exclamations": exclamations / max(1, ends)}
 
 
-def _mentions(tokens: Sequence[str], risk: str, lexicon: Lexicon) -> bool:
-    """Whether a phrase of the risk stands there, and is not taken back."""
-    starts = lexicon.phrases[risk]
+def _mentioned(tokens: Sequence[str], lexicon: Lexicon) -> set[str]:
+    """Risks of which a phrase stands there, and is not taken back."""
+    found = set[str]()
     for place, token in enumerate(tokens):
-        for phrase in starts.get(token, ()):
+        for risk, phrase in lexicon.phrases.get(token, ()):
+            if risk in found or tuple(tokens[place : place + len(phrase)]) != phrase:
+                continue
             before = tokens[max(0, place - NEGATION_REACH) : place]
-            stands = tuple(tokens[place : place + len(phrase)]) == phrase
-            if stands and not _negated(before, lexicon):
-                return True
-    return False
+            if not _negated(before, lexicon):
+                found.add(risk)
+    return found
 
 
 def _negated(before: Sequence[str], lexicon: Lexicon) -> bool:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.journal.crisis import crisis_mentions
+from deployments.journal.days import daily
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import ALPHA
 from deployments.journal.lexicon import LISTED, WordCounts
 from deployments.journal.temporal import WEEKDAYS, group_tests
-from deployments.journal.trend import Trend, daily, fit
+from deployments.journal.trend import Trend, fit
 from deployments.label_sets import EMOTIONS
 from deployments.multiple_tests import holm
 
@@ -26,7 +27,8 @@ WORDS_WEIGHT, FEELING_WEIGHT = 0.7, 0.3
 MANY_MENTIONS = 0.3
 """Share of entries with a mention that counts in full; of a crisis two mentions do."""
 MODERATE, HIGH = 0.25, 0.5
-WEEKS, FEWEST_WEEKS = 12, 5
+WEEKS, FEWEST_WEEKS, MOST_WEEKS = 12, 5, 104
+"""Whole weeks that make a prediction sure, that it needs, and that it looks at: a journal may span three centuries."""
 Severity = Literal["low", "moderate", "high"]
 _FEELINGS: Mapping[str, tuple[str, float, float]] = {
     "crisis": ("sadness", 0.1, 0.6),
@@ -179,17 +181,19 @@ def _opportunities(journal: Journal) -> list[dict[str, Any]]:
 
 
 def _behaviours(journal: Journal, counts: WordCounts) -> dict[str, dict[str, Any]]:
-    """Entries a week, and two shares of words, over whole weeks back from the newest entry; ``confidence``: weeks / 12."""
-    weeks = np.ceil((journal.days - journal.days[-1]) / 7 - 1e-9).astype(int)  # 0: the newest week
-    last = int(weeks[0])
-    whole = range(last + 1, 1) if last < 0 else range(0)
-    if len(whole) < FEWEST_WEEKS:
+    """Entries a week, and two shares of words, over up to 104 whole weeks back from the newest entry; ``confidence``: weeks
+    / 12."""
+    ago = np.floor((journal.days[-1] - journal.days) / 7 + 1e-9).astype(int)  # 0: the newest week
+    whole = min(int(ago[0]), MOST_WEEKS)
+    if whole < FEWEST_WEEKS:
         return {}
-    inside = {week: weeks == week for week in whole}
-    series = {"entries_a_week": np.array([float(rows.sum()) for rows in inside.values()])}
+    rows = ago < whole
+    weeks = whole - 1 - ago[rows]  # 0: the oldest week that counts
+    written = np.bincount(weeks, minlength=whole).astype(float)
+    series = {"entries_a_week": written}
     for name in ("social", "reflection"):
-        means = [counts.shares[name][rows].mean() if rows.any() else np.nan for rows in inside.values()]
-        series[f"share_of_{name}_words"] = np.array(means)
+        sums = np.bincount(weeks, counts.shares[name][rows], whole)
+        series[f"share_of_{name}_words"] = np.where(written > 0, sums / np.maximum(written, 1), np.nan)
     return {name: _expected(values) for name, values in series.items() if np.isfinite(values).sum() >= FEWEST_WEEKS}
 
 

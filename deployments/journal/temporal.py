@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.journal.days import alike, means
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import ALPHA, Effect, Finding, Kind, Tested
 from deployments.multiple_tests import holm
@@ -37,18 +38,16 @@ def time_of_day(hours: Floats) -> NDArray[np.int64]:
 
 
 def _by_weekday(journal: Journal, name: str, values: Floats) -> Tested | None:
-    """Over daily means: entries of one day are not independent."""
-    known = np.isfinite(values)
-    dates, place = np.unique(journal.dates[known], return_inverse=True)
-    means = np.bincount(place, values[known]) / np.bincount(place)
+    dates, found = means(journal.dates, values)
     groups = (dates - 1) % 7  # day 1 of the year 1 was a Monday
-    return _compared("weekday_pattern", journal, name, means, groups, WEEKDAYS, journal.weekdays)
+    return _compared("weekday_pattern", journal, name, found, groups, WEEKDAYS, journal.weekdays)
 
 
 def _by_time(journal: Journal, name: str, values: Floats) -> Tested | None:
-    known = np.isfinite(values)
+    """One value a day and time of day. Those of one day go together, which makes times more alike and never less."""
     times = time_of_day(journal.hours)
-    return _compared("time_of_day_pattern", journal, name, values[known], times[known], TIMES, times)
+    places, found = means(len(TIMES) * journal.dates + times, values)
+    return _compared("time_of_day_pattern", journal, name, found, places % len(TIMES), TIMES, times)
 
 
 def _compared(
@@ -66,7 +65,7 @@ def _compared(
     large = [group for group in range(len(names)) if (groups == group).sum() >= FEWEST_IN_GROUP]
     kept = np.isin(groups, large)
     values, groups = values[kept], groups[kept]
-    if len(large) < 2 or len(values) < FEWEST or np.ptp(values) == 0:
+    if len(large) < 2 or len(values) < FEWEST or alike(values):
         return None
     found = kruskal(*(values[groups == group] for group in large))
     strength = float(found.statistic) / (len(values) - 1)
@@ -125,7 +124,7 @@ def _standing(values: Floats, groups: NDArray[np.int64], large: Sequence[int]) -
     left, found = [*large], list[int]()
     while len(left) > 1:
         own = {group: values[groups == group] for group in left}
-        if np.ptp(np.concatenate([*own.values()])) == 0 or kruskal(*own.values()).pvalue > ALPHA:
+        if alike(np.concatenate([*own.values()])) or kruskal(*own.values()).pvalue > ALPHA:
             break
         rest = {group: np.concatenate([own[other] for other in left if other != group]) for group in left}
         mean = values.mean()
@@ -156,27 +155,36 @@ def _difference(one: Floats, other: Floats) -> dict[str, float]:
 
 
 def _variability(journal: Journal, name: str, values: Floats) -> Tested | None:
-    """Brown and Forsythe's test: does the feeling vary as much in the second half as in the first?"""
-    from scipy.stats import levene
+    """Brown and Forsythe's test: does the feeling vary as much on the second half of the days as on the first?
+
+    Compared are daily means of the distances from a half's median, not distances of daily means: those would be the smaller
+    the more entries a day has.
+    """
+    from scipy.stats import f_oneway
 
     known = np.flatnonzero(np.isfinite(values))
-    first, second = values[known[: len(known) // 2]], values[known[len(known) // 2 :]]
-    if len(first) < FEWEST_IN_HALF or not (np.ptp(first) and np.ptp(second)):
+    days = np.unique(journal.dates[known])
+    if len(days) < 2 * FEWEST_IN_HALF:
         return None
-    ratio = float(second.std(ddof=1) / first.std(ddof=1))
+    late = journal.dates[known] >= days[len(days) // 2]
+    halves = [(journal.dates[known][rows], values[known][rows]) for rows in (~late, late)]
+    before, after = (means(dates, np.abs(own - np.median(own)))[1] for dates, own in halves)
+    if any(alike(own) for _, own in halves) or (alike(before) and alike(after)):
+        return None
+    ratio = float(after.mean() / before.mean())
 
     def tell() -> Finding:
         more = ratio > 1
         return Finding(
             f"{name.capitalize()} varies {'more' if more else 'less'} than before",
-            f"The {name} spreads {ratio:.2f} times as much in the second half of the entries as in the first.",
-            Effect("ratio_of_standard_deviations", ratio),
+            f"The {name} spreads {ratio:.2f} times as much on the second half of the days as on the first.",
+            Effect("ratio_of_mean_distances", ratio),
             journal.ids(known),
-            {"measure": name, "first_half": float(first.std(ddof=1)), "second_half": float(second.std(ddof=1))},
+            {"measure": name, "first_half": float(before.mean()), "second_half": float(after.mean())},
             ("Note what the best and the worst of the latest days had in common.",) if more else (),
         )
 
-    return Tested("mood_variability", "Brown-Forsythe", float(levene(first, second, center="median").pvalue), tell)
+    return Tested("mood_variability", "Brown-Forsythe, daily means", float(f_oneway(before, after).pvalue), tell)
 
 
 def _rhythm(journal: Journal) -> Tested | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.journal.days import alike, means
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import Effect, Finding, Tested
 
@@ -81,7 +82,7 @@ def _found(embeddings: Floats, texts: Sequence[str]) -> Themes:
 
 
 def theme_tests(journal: Journal, themes: Themes) -> list[Tested]:
-    """For each theme: is the feeling of its entries another than that of the rest? (Mann and Whitney)"""
+    """For each theme: is the feeling of its entries another than that of the rest? (Mann and Whitney, daily means)"""
     if journal.feeling is None:
         return []
     name, values = journal.feeling
@@ -185,12 +186,15 @@ def _tested(journal: Journal, theme: Theme, name: str, values: Floats) -> Tested
     from scipy.stats import mannwhitneyu
 
     inside = np.isin(np.arange(len(journal)), theme.rows)
-    own, rest = (values[where & np.isfinite(values)] for where in (inside, ~inside))
-    if min(len(own), len(rest)) < 5 or np.ptp(np.concatenate([own, rest])) == 0:
+    # A day that has entries of both is once among each: they go together, which makes them more alike and never less.
+    own, rest = (means(journal.dates[where], values[where])[1] for where in (inside, ~inside))
+    if min(len(own), len(rest)) < 5 or alike(np.concatenate([own, rest])):
         return None
     found = mannwhitneyu(own, rest)
-    # Rank-biserial: how much more often the theme's entry has the higher value than the lower one.
+    # Rank-biserial: how much more often the theme's day has the higher value than the lower one.
     strength = float(2 * found.statistic / (len(own) * len(rest)) - 1)
+    # A few very dark days among many brighter ones: ranks and means disagree, and neither word would be true.
+    p = float(found.pvalue) if strength * (own.mean() - rest.mean()) > 0 else 1.0
     terms = ", ".join(theme.terms[:3]) or "of this theme"
 
     def tell() -> Finding:
@@ -204,4 +208,4 @@ def _tested(journal: Journal, theme: Theme, name: str, values: Floats) -> Tested
             () if brighter else (f"Talk with somebody about {terms}.",),
         )
 
-    return Tested("theme", "Mann-Whitney", float(found.pvalue), tell)
+    return Tested("theme", "Mann-Whitney, daily means", p, tell)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deployments.journal.days import alike, daily
 from deployments.journal.entries import Floats, Journal
 from deployments.journal.finding import ALPHA, Effect, Finding, Kind, Tested
 from deployments.label_sets import EMOTIONS
@@ -51,19 +52,11 @@ class Trend:
         }
 
 
-def daily(journal: Journal, values: Floats) -> tuple[Floats, Floats]:
-    """Days since the first entry's, and the mean of each day's values; values that are NaN are left out."""
-    known = np.isfinite(values)
-    dates, place = np.unique(journal.dates[known], return_inverse=True)
-    sums = np.bincount(place, values[known], len(dates))
-    return (dates - journal.dates.min()).astype(float), sums / np.maximum(1, np.bincount(place, minlength=len(dates)))
-
-
 def fit(days: Floats, values: Floats) -> Trend:
     """The trend of daily values; one of unknown slope for fewer than five days or values that are all alike."""
     from scipy.stats import kendalltau, theilslopes
 
-    if len(days) < FEWEST_DAYS or np.ptp(values) == 0:
+    if len(days) < FEWEST_DAYS or alike(values):
         return Trend(len(days))
     tested = kendalltau(days, values)
     found = theilslopes(values, days, 0.95, method="separate")
@@ -88,13 +81,15 @@ def _tested(journal: Journal, kind: Kind, name: str, values: Floats) -> Tested |
     trend = fit(days, means)
     if trend.tau is None:
         return None
-    return Tested(kind, "Kendall's tau against time, daily means", trend.p, lambda: _tell(journal, name, values, trend))
+    # Where most pairs of days are equal Kendall's test may hold and the slope still be 0: no trend that could be told.
+    p = trend.p if trend.direction != "no_clear_trend" else 1.0
+    return Tested(kind, "Kendall's tau against time, daily means", p, lambda: _tell(journal, name, values, trend))
 
 
 def _tell(journal: Journal, name: str, values: Floats, trend: Trend) -> Finding:
     assert trend.slope is not None
     assert trend.tau is not None
-    rises = trend.slope > 0
+    rises = trend.direction == "rising"
     span = float(journal.dates.max() - journal.dates.min())
     known = np.flatnonzero(np.isfinite(values))
     data: Mapping[str, Any] = {

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from deployments.errors import EngineFault, InvalidInput
 from deployments.journal import analysis, prediction
 from deployments.journal.finding import ALPHA
+from deployments.journal.kept import JournalKept
 from deployments.journal.store import JournalStore
 from serve_app.api.bodies import read
 from serve_app.api.errors import responses
@@ -56,10 +57,9 @@ class JournalRoutes:
     def __init__(self, services: Services) -> None:
         settings = services.settings
         self._services = services
-        self._store = JournalStore(
-            services.state, settings.journal_retention_days * SECONDS_A_DAY, settings.journal_max_entries
-        )
-        self._flow = JournalFlow(services, self._store)
+        held_s = settings.journal_retention_days * SECONDS_A_DAY
+        self._store = JournalStore(services.state, held_s, settings.journal_max_entries)
+        self._flow = JournalFlow(services, self._store, JournalKept(services.state, held_s))
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes; the brief's names and those of earlier clients."""

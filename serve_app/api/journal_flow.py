@@ -11,9 +11,11 @@ from starlette.requests import Request
 from deployments.errors import InvalidInput
 from deployments.journal.analysis import VERSION, Found, Question
 from deployments.journal.entries import Entry, select
+from deployments.journal.kept import JournalKept
+from deployments.journal.keys import INLINE
 from deployments.journal.lexicon import load_lexicon
 from deployments.journal.prediction import Wanted
-from deployments.journal.store import INLINE, JournalStore
+from deployments.journal.store import JournalStore
 from serve_app.api.calls import call_model, first_error
 from serve_app.api.exchange import exchange_of
 from serve_app.api.journal_entries import parse_entries
@@ -26,6 +28,8 @@ from serve_app.api.services import Services
 from serve_app.errors import UnknownJournal
 
 APPLICATION = "journal"
+MOST_CHARS = 5_000_000
+"""Characters of one analysis: one thread counts the words of everybody."""
 TTL_S: Mapping[str, int] = {"temporal": 2 * 3600, "personality": 24 * 3600, "predictive": 4 * 3600}
 
 
@@ -64,9 +68,9 @@ class Analysed:
 class JournalFlow:
     """Runs analyses over stored or given entries."""
 
-    def __init__(self, services: Services, store: JournalStore) -> None:
-        self._services, self._store = services, store
-        self._features = FeatureSource(services, store)
+    def __init__(self, services: Services, store: JournalStore, kept: JournalKept) -> None:
+        self._services, self._store, self._kept = services, store, kept
+        self._features = FeatureSource(services, kept)
 
     async def analyse(
         self,
@@ -79,14 +83,11 @@ class JournalFlow:
     ) -> Analysed:
         """The parts that were asked for; with fewer entries than ``fewest_for_more`` only the first of them.
 
-        Raises ``InvalidInput`` for fewer than ``fewest`` entries, ``UnknownJournal`` where none are stored.
+        Raises ``InvalidInput`` for fewer than ``fewest`` entries or too many characters, ``UnknownJournal`` where none
+        are stored.
         """
         entries, available, owner, epoch = await self._entries(request, asked)
-        if len(entries) < fewest:
-            raise InvalidInput(
-                f"This needs at least {fewest} entries; there are {len(entries)} in the timeframe.",
-                "user_id" if asked.entries is None else "entries",
-            )
+        _check_amount(entries, fewest, "user_id" if asked.entries is None else "entries")
         work = await self._features.open(request, entries, owner, epoch)
         who = await self._features.identify(work)
         done = Analysed(entries, available, Features(who=dict(who)))
@@ -154,7 +155,7 @@ class JournalFlow:
 
     async def _take_kept(self, work: Work, done: Analysed, fields: Mapping[str, str]) -> None:
         if work.keeps:
-            held = await self._store.results(work.tenant, work.owner, [*fields.values()])
+            held = await self._kept.results(work.tenant, work.owner, [*fields.values()], work.left_s)
             done.parts |= {part: held[name] for part, name in fields.items() if name in held}
             done.cached = [*done.parts]
 
@@ -162,4 +163,17 @@ class JournalFlow:
         """Only what was computed with all models: what lacks one is tried again the next time."""
         if work.keeps and not done.features.missing:
             values = {name: (done.parts[part], TTL_S[part]) for part, name in fields.items() if part in done.parts}
-            await self._store.keep_results(work.tenant, work.owner, work.epoch, values)
+            within_s = exchange_of(work.request).context(1).remaining()
+            await self._kept.keep_results(work.tenant, work.owner, work.epoch, values, within_s)
+
+
+def _check_amount(entries: Sequence[Entry], fewest: int, param: str) -> None:
+    if len(entries) < fewest:
+        there = f"there are {len(entries)} in the timeframe"
+        raise InvalidInput(f"This needs at least {fewest} entries; {there}.", param)
+    if (chars := sum(len(entry.text) for entry in entries)) > MOST_CHARS:
+        raise InvalidInput(
+            f"The entries have {chars} characters together; an analysis takes {MOST_CHARS} at most. Ask for a shorter "
+            "timeframe, or for fewer entries (max_entries).",
+            param,
+        )

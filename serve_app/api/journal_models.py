@@ -20,8 +20,6 @@ from serve_app.api.roles import by_role, first_choice, state_of, while_ready
 from serve_app.api.services import Services
 
 ROLES = ("emotion", "sentiment", "embedding")
-FATAL = (Cancelled, Overloaded)
-"""What the client must see: it left, or it is to come back later."""
 Rows = NDArray[np.float32]
 Failed = dict[str, MusterError | TimeoutError]
 
@@ -48,16 +46,16 @@ class JournalModels:
     async def for_each_pass(self, work: Callable[[Sequence[str]], Coroutine[Any, Any, None]]) -> Failed:
         """All roles at once, those of one model in one pass, or each alone where that fails. What failed, by role.
 
-        Raises ``Cancelled`` and ``Overloaded``.
+        Raises ``Cancelled``.
         """
         failed: Failed = {}
 
         async def attempt(roles: Sequence[str]) -> None:
             try:
                 await work(roles)
-            except FATAL:
+            except Cancelled:
                 raise
-            except TimeoutError as error:
+            except (TimeoutError, Overloaded) as error:  # asking the same model three times would not help it
                 failed.update(dict.fromkeys(roles, error))
             except MusterError as error:
                 if len(roles) == 1:

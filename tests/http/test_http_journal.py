@@ -9,7 +9,9 @@ import pytest
 from http_fakes import FakeFleet, build_services
 
 from deployments.call import ModelState
-from deployments.errors import EngineFault, ModelNotReady
+from deployments.errors import EngineFault, ModelNotReady, Overloaded
+from deployments.journal.kept import JournalKept
+from deployments.journal.keys import INLINE, buckets
 
 ENTRIES = "/api/v1/journal/ada/entries"
 WHOLE, PERSON, NEXT = (
@@ -120,12 +122,25 @@ async def test_bounds(stored, open_client, fleet, redis_server):
         assert (await store(small, entries(5)))["unchanged"] == 5
 
 
+async def test_writers_at_the_same_time_keep_to_the_bound_and_count_each_entry_once(open_client, fleet, redis_server):
+    async with open_client(build_services(fleet, redis_server.url, journal_max_entries=100)) as small:
+        batches = [{"entries": entries(20, first=20 * number)} for number in range(20)]
+        answers = await asyncio.gather(*(small.post(ENTRIES, json=batch) for batch in batches))
+        assert sorted(answer.status_code for answer in answers) == [200] * 5 + [422] * 15
+        assert (await small.get(ENTRIES)).json()["total"] == 100
+        await small.delete(ENTRIES)
+        answers = await asyncio.gather(*(store(small, entries(10)) for _ in range(8)))
+        assert sum(answer["stored"] for answer in answers) == 10
+        assert sum(answer["unchanged"] for answer in answers) == 70
+
+
 async def test_entries_go_when_their_time_is_over(stored, redis_server):
     await store(stored, entries(4))
     redis_server.command("ZADD", "muster:default:journal:ada:stored", "1", "e0", "1", "e1")
     page = (await stored.get(ENTRIES)).json()
     assert ([entry["id"] for entry in page["entries"]], page["total"]) == (["e3", "e2"], 2)
     assert b":2\r\n" in redis_server.command("HLEN", "muster:default:journal:ada:entries")
+    assert redis_server.command("HLEN", "muster:default:journal:ada:texts") == b":2\r\n"
     assert int(redis_server.command("TTL", "muster:default:journal:ada:entries")[1:].split()[0]) > 700 * 86400
 
 
@@ -183,6 +198,84 @@ async def test_features_outlive_the_gateway(stored, open_client, redis_server):
     assert set(texts_asked(fleet)) == {"On day 20 I wrote word."}
 
 
+async def test_a_redis_that_is_late_loses_no_feature(stored, open_client, redis_server):
+    """Two hundred milliseconds are nothing against the inferences of a whole journal."""
+    await store(stored, entries(300))
+
+    async def late(client):
+        redis_server.freeze(frozen=True)
+        asked = asyncio.create_task(post(client, WHOLE, {"user_id": "ada", "max_entries": 300}))
+        await asyncio.sleep(0.2)
+        redis_server.freeze(frozen=False)
+        return await asked
+
+    assert (await late(stored))["processing_metadata"]["computed"]["embedding"] == 300
+    fleet = FakeFleet()
+    async with open_client(build_services(fleet, redis_server.url)) as other:
+        await store(other, entries(1, first=300))
+        await late(other)
+    assert set(texts_asked(fleet)) <= {"On day 300 I wrote word."}
+
+
+async def test_features_kept_and_read_by_a_redis_that_is_late(stored, redis_server):
+    kept, values = JournalKept(stored.services.state, 100), {b"%d" % number: b"value" for number in range(300)}
+
+    async def late(work):
+        redis_server.freeze(frozen=True)
+        asked = asyncio.create_task(work)
+        await asyncio.sleep(0.2)
+        redis_server.freeze(frozen=False)
+        return await asked
+
+    await late(kept.keep_features("default", "ada", b"", values))
+    assert await late(kept.features("default", "ada", [*values])) == [b"value"] * 300
+
+
+async def test_a_full_hash_is_emptied_and_an_erased_writer_gets_nothing_back(stored, redis_server, monkeypatch):
+    monkeypatch.setattr("deployments.journal.kept.MOST_FEATURES", 50)
+    kept, name = JournalKept(stored.services.state, 100), "muster:default:journal:ada:features"
+
+    async def keep(first, epoch=b""):
+        await kept.keep_features("default", "ada", epoch, {b"%d" % number: b"v" for number in range(first, first + 30)})
+        return redis_server.command("HLEN", name)
+
+    assert [await keep(0), await keep(0), await keep(30)] == [b":30\r\n", b":30\r\n", b":30\r\n"]
+    assert await kept.features("default", "ada", [b"0", b"30"]) == [None, b"v"]
+    await stored.delete(ENTRIES)
+    assert await keep(60) == b":0\r\n"
+
+
+async def test_what_is_known_of_a_replaced_text_goes_with_it(stored, redis_server, fleet):
+    await store(stored, entries(10))
+    await post(stored, WHOLE, {"user_id": "ada"})
+    fields = "muster:default:journal:ada:features"
+    before = redis_server.command("HLEN", fields)
+    await store(stored, [*entries(9, word="otherwise"), {**entries(1, first=9)[0], "mood": 3}])
+    assert redis_server.command("HLEN", fields) == b":6\r\n"  # who plays each role, and the one text that stayed
+    assert redis_server.command("EXISTS", "muster:default:journal:ada:results") == b":0\r\n"
+    since = len(fleet.calls)
+    await post(stored, WHOLE, {"user_id": "ada"})
+    assert len(set(texts_asked(fleet, since))) == 9
+    assert redis_server.command("HLEN", fields) == before
+
+
+async def test_features_of_given_entries_last_a_day_whoever_comes_later(stored, open_client, redis_server):
+    name = buckets("muster:default:journal:~inline:features", INLINE)[0][0]
+    await post(stored, WHOLE, {"entries": entries(20)})
+    ends = int(redis_server.command("TTL", name)[1:].split()[0])
+    assert 12 * 3600 - 5 <= ends <= 24 * 3600
+    redis_server.command("EXPIRE", name, "5")
+    await post(stored, WHOLE, {"entries": entries(20, word="later")})
+    assert int(redis_server.command("TTL", name)[1:].split()[0]) in (ends - 1, ends, ends + 1)
+    # Twelve hours later they are read from the hash before.
+    bucket = int(name.rsplit(":", 1)[1])
+    redis_server.command("RENAME", name, name.replace(str(bucket), str(bucket - 1)))
+    fleet = FakeFleet()
+    async with open_client(build_services(fleet, redis_server.url)) as other:
+        await post(other, WHOLE, {"entries": [*entries(20), *entries(1, first=20)]})
+    assert set(texts_asked(fleet)) == {"On day 20 I wrote word."}
+
+
 async def test_another_revision_is_asked_anew(stored, fleet):
     await store(stored, entries(20))
     before = await post(stored, WHOLE, {"user_id": "ada"})
@@ -235,6 +328,18 @@ async def test_results_are_kept_as_long_as_their_kind(stored, redis_server):
     hours = {key.decode().split(":")[0]: (json.loads(row)["until"] - now) / 3600 for key, row in rows.items()}
     assert hours == {part: pytest.approx(h, abs=0.1) for part, h in
                      {"temporal": 2, "personality": 24, "predictive": 4}.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("damaged", ["broken", "[]", "7", '{"until": 9e9}', '{"until": "x", "value": {}}'])
+async def test_a_damaged_result_is_computed_anew(stored, damaged):
+    await store(stored, entries(20))
+    first = await post(stored, WHOLE, {"user_id": "ada"})
+    name = "muster:default:journal:ada:results"
+    fields = await stored.services.state.run(lambda redis: redis.hkeys(name))
+    await stored.services.state.run(lambda redis: redis.hset(name, mapping=dict.fromkeys(fields, damaged)))
+    again = await post(stored, WHOLE, {"user_id": "ada"})
+    assert again["processing_metadata"]["cached"] == []
+    assert again["analysis_summary"]["mood"] == first["analysis_summary"]["mood"]
 
 
 async def test_other_options_are_another_answer(stored):
@@ -290,6 +395,16 @@ async def test_fewest_entries(client):
     assert more["predictive_analysis"]["risk_factors"]
 
 
+async def test_an_analysis_of_too_many_characters_is_refused_with_the_way_out(client, fleet):
+    long = [{**entry, "text": "word " * 20_000} for entry in entries(60)]
+    refused = (await post(client, NEXT, {"entries": long}, 422))["error"]
+    assert (refused["param"], "6000000" in refused["message"], "max_entries" in refused["message"]) == (
+        "entries", True, True
+    )  # fmt: skip
+    assert fleet.calls == []
+    assert (await post(client, NEXT, {"entries": long, "max_entries": 12}))["entries_analyzed"] == 12
+
+
 async def test_the_timeframe_counts_back_from_the_newest_entry(stored):
     await store(stored, entries(40))
     answer = await stored.get("/api/v1/ai/comprehensive-analysis", params={"user_id": "ada", "timeframe": "weekly"})
@@ -330,6 +445,37 @@ async def test_one_role_fails_alone(client, fleet):
     body = await post(client, WHOLE, {"entries": entries(20)})
     assert "emotion" not in {part["part"] for part in body["partial"]}
     assert body["personality_profile"]["emotional_profile"]["joy"] == pytest.approx(70, abs=0.1)
+
+
+async def test_an_overloaded_model_is_named_and_not_kept(stored, fleet):
+    fleet.known["moods"] = ModelState("ready", None, 1)
+    fleet.down = {"moods": Overloaded(3.0)}
+    await store(stored, entries(20))
+    body = await post(stored, WHOLE, {"user_id": "ada"})
+    assert {part["part"]: part["reason"] for part in body["partial"]} == {
+        "emotion": "overloaded", "sentiment": "overloaded"
+    }  # fmt: skip
+    assert body["personality_profile"]["emotional_profile"] is None
+    fleet.down = {}
+    healed = await post(stored, WHOLE, {"user_id": "ada"})
+    assert (healed["partial"], healed["processing_metadata"]["cached"]) == ([], [])
+    assert healed["processing_metadata"]["computed"] == {"emotion": 20, "sentiment": 20, "embedding": 0}
+
+
+async def test_an_overloaded_model_is_asked_once_for_all_its_roles(fleet, open_client):
+    fleet.down = {"minilm": Overloaded(3.0)}
+    async with open_client(build_services(fleet, planned={"sentiment": "feels"})) as client:
+        body = await post(client, WHOLE, {"entries": entries(20)})
+    assert {"embedding", "sentiment"} <= {part["part"] for part in body["partial"]}
+    asked = [options for app, inputs, options, _ in fleet.calls if app == "minilm" and len(inputs) == 20]
+    assert [options for options in asked if "heads" in options] == asked[:1]
+    assert not [options for options in asked if "head" in options]
+
+
+async def test_an_overloaded_analysis_is_for_later(client, fleet):
+    fleet.down = {"journal": Overloaded(3.0)}
+    refused = await post(client, WHOLE, {"entries": entries(20)}, 429)
+    assert refused["error"]["code"] == "overloaded"
 
 
 async def test_heads_on_the_embedding_model_read_a_text_once_with_it(fleet, open_client):

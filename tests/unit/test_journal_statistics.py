@@ -5,15 +5,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from made_journals import make_journal
+from made_journals import FIRST, make_journal
 from scipy import stats
 from sklearn.metrics import silhouette_score
 
 from deployments.journal.analysis import Question, analyse
-from deployments.journal.correlations import columns
+from deployments.journal.correlations import columns, correlation_tests
+from deployments.journal.days import daily
 from deployments.journal.entries import Entry, Journal, select
 from deployments.journal.lexicon import count
-from deployments.journal.trend import daily, fit
+from deployments.journal.themes import Theme, Themes, theme_tests
+from deployments.journal.trend import fit
 from deployments.label_sets import EMOTIONS
 from deployments.multiple_tests import holm
 
@@ -136,8 +138,70 @@ def test_a_mood_that_begins_to_swing_is_found():
     half = len(journal) // 2
     calm = np.concatenate([journal.polarity[:half] * 0.2, journal.polarity[half:]])
     (found,) = insights(Journal(journal.entries, None, calm), "mood_variability")
-    ratio = calm[half:].std(ddof=1) / calm[:half].std(ddof=1)
-    assert found["evidence"]["effect"]["value"] == pytest.approx(ratio)
+    first, second = calm[:half], calm[half:]
+    before, after = (np.abs(values - np.median(values)).mean() for values in (first, second))
+    assert found["evidence"]["effect"]["value"] == pytest.approx(after / before)
+    # One entry a day: as if there were no days.
+    assert found["evidence"]["p_value"] == pytest.approx(stats.levene(first, second, center="median").pvalue)
+
+
+# -- several entries a day -------------------------------------------------------------------------------------------
+
+
+def days_of(seed, share, days=30, a_day=4):
+    """Entries without a pattern. ``share`` of their feeling's variance is the day's; lengths go by day, too."""
+    random = np.random.default_rng(seed)
+    entries, polarity, lengths = [], [], np.exp(random.normal(0, 0.5, days))
+    for day in range(days):
+        mood = random.standard_normal() * np.sqrt(share)
+        for hour in np.sort(random.uniform(7, 23, a_day)):
+            text = " ".join(["again"] * max(3, int(40 * lengths[day] * np.exp(0.3 * random.standard_normal()))))
+            at = FIRST + timedelta(days=day, hours=float(hour))
+            entries.append(Entry(f"{day}-{hour:.2f}", text, at))
+            polarity.append(0.25 * (mood + np.sqrt(1 - share) * random.standard_normal()))
+    return Journal(tuple(entries), None, np.clip(polarity, -1, 1))
+
+
+def test_entries_of_one_day_are_no_evidence_of_their_own():
+    """Four entries a day that share its mood and its length; entry by entry a quarter of such journals had an insight."""
+    false = sum(bool(temporal(days_of(seed, 0.8))["insights"]) for seed in range(NOISE_JOURNALS))
+    assert stats.binomtest(false, NOISE_JOURNALS, 0.075, alternative="greater").pvalue > 1e-3, false
+
+
+def test_more_entries_a_day_are_no_calmer_mood():
+    random = np.random.default_rng(5)
+    entries = [
+        Entry(f"{day}-{hour}", "x", FIRST + timedelta(days=day, hours=hour))
+        for day in range(60)
+        for hour in range(8, 9 if day < 30 else 18)
+    ]
+    journal = Journal(tuple(entries), None, np.clip(0.3 * random.standard_normal(len(entries)), -1, 1))
+    assert insights(journal, "mood_variability") == []
+
+
+def test_correlations_and_themes_compare_days():
+    journal = days_of(1, 0.5)
+    rows = np.flatnonzero(np.arange(len(journal)) % 3 == 0)
+    days = {date: np.flatnonzero(journal.dates == date) for date in np.unique(journal.dates)}
+    (lengths,) = [t for t in correlation_tests(journal, count([e.text for e in journal.entries]).words)
+                  if t.tell().data["between"] == ["words", "sentiment"]]  # fmt: skip
+    words = np.array([len(entry.text.split()) for entry in journal.entries])
+    means = [(words[each].mean(), journal.polarity[each].mean()) for each in days.values()]
+    assert lengths.p == pytest.approx(stats.spearmanr(*zip(*means, strict=True)).pvalue, abs=1e-6)
+    assert lengths.tell().data["days"] == 30
+    (theme,) = theme_tests(journal, Themes([Theme(rows, rows[:3], 0.5)]))
+    own = [journal.polarity[each[each % 3 == 0]].mean() for each in days.values()]
+    rest = [journal.polarity[each[each % 3 != 0]].mean() for each in days.values()]
+    assert theme.p == pytest.approx(stats.mannwhitneyu(own, rest).pvalue)
+
+
+def test_a_theme_whose_mean_is_lower_is_never_called_brighter():
+    values = np.array([0.1] * 30 + [-1.0] * 6 + [0.0, 0.01] * 20)
+    entries = tuple(Entry(str(day), "x", FIRST + timedelta(days=day)) for day in range(len(values)))
+    (test,) = theme_tests(Journal(entries, None, values), Themes([Theme(np.arange(36), np.arange(3), 0.5)]))
+    assert stats.mannwhitneyu(values[:36], values[36:]).pvalue < 1e-4
+    assert values[:36].mean() < values[36:].mean()
+    assert test.p == 1.0
 
 
 # -- noise -----------------------------------------------------------------------------------------------------------
@@ -154,6 +218,33 @@ def test_noise_has_no_patterns():
         false += bool(found)
     assert stats.binomtest(false, NOISE_JOURNALS, 0.075, alternative="greater").pvalue > 1e-3, kinds
     assert kinds["theme"] <= 6
+
+
+def moods_that_rise_on_a_coarse_scale(seed, count=100):
+    """Mostly 5, more and more often 7: so many pairs of days are equal that the median slope is 0."""
+    random = np.random.default_rng(seed)
+    moods = np.where(random.random(count) < np.linspace(0.02, 0.45, count), 7.0, 5.0)
+    entries = [Entry(f"e{day}", "x", FIRST + timedelta(days=day), mood) for day, mood in enumerate(moods)]
+    return Journal(tuple(entries))
+
+
+def test_a_rising_mood_is_never_called_falling():
+    for seed in range(20):
+        journal = moods_that_rise_on_a_coarse_scale(seed)
+        days, means = daily(journal, journal.mood)
+        assert stats.kendalltau(days, means).statistic > 0
+        told = insights(journal, "mood_trend")
+        assert [each["supporting_data"]["direction"] for each in told] in ([], ["rising"])
+        assert all(each["evidence"]["effect"]["value"] for each in told)
+
+
+def test_rounding_is_no_pattern():
+    journal, _ = make_journal(count=60)
+    for seed in range(20):
+        steps = np.random.default_rng(seed).standard_normal(60)
+        rounded = Journal(journal.entries, None, 0.3 + 1e-8 * np.cumsum(steps))
+        assert {each["insight_type"] for each in temporal(rounded)["insights"]} <= {"writing_rhythm"}
+        assert fit(np.arange(60.0), rounded.polarity).direction == "no_clear_trend"
 
 
 @pytest.mark.parametrize("shape", ["one", "alike", "same day", "no features"])
