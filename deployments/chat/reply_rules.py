@@ -98,6 +98,7 @@ _SELF_HARM = _rx(
     r"\b(?:scissors|shards?|broken glass)\b|\bscratch(?:ing|es)? (?:until|at your|your|the skin|with)|\ba (?:little|small|tiny) (?:scratch|cut|burn)\b|\bbleeds?\b|\b(?:stop|stopping|never|not) (?:waking|breathing|existing|living|being alive)\b",
     r"\b(?:skip|skipping) (?:a |your |the |some )*(?:meals?|lunch|dinner|breakfast|food)|\beat(?:ing)? (?:nothing|less|as little)|\bcalories\b|\b(?:lose|losing) (?:some |more )?weight|\b(?:walk|wade|swim|drive|go|step)(?:ing)? (?:out |straight |right )?into (?:the |a )?(?:sea|water|lake|river|ocean|traffic|wall|tree)\b",
     r"\brope\b.{0,25}\b(?:enough|neck|beam|garage|ceiling|tree)\b|\b(?:breath|head|face) under ?water|(?<!wanted to )\b(?:hit|bang|bash|slam|punch|hitting|banging|bashing|slamming|punching) (?:your (?:head|fists?|hands?|arms?|body)|a wall|the wall|yourself)\b|\bnot (?:meant|supposed|made) (?:to (?:stay|be|live|exist|go on)|for) (?:in |on )?(?:here|this|alive|anymore|any more|life|the)",
+    r"\b(?:let go of|leave|part with|say goodbye to) (?:this|your) (?:life|world)\b|\bgo on (?:just fine |fine |well )?without you\b|(?:^|[.!?,;] )(?:just )?jump[.!]",
 )
 _UNKIND = _rx(
     r"(?<!you think that )(?<!you feel that )(?<!you felt that )(?<!you say that )(?<!feel like )(?<!feel as if )(?<!felt as if )(?<!whether )\byou (?:are|re|'re|sound|seem|look) (?!not\b|no\b|never\b)(?:(?!not |no |never )\w+ ){0,2}(?:stupid|idiot|idiotic|moron|pathetic|worthless|useless|disgusting|ugly|weak|crazy|insane|failure|burden|loser|dumb|lazy|selfish|boring|fat|"
