@@ -51,6 +51,19 @@ _OTHER = (
     "not promise to keep it secret. The help lines below advise you too; if somebody is in danger now, call the emergency "
     "number."
 )
+_STILL = (
+    "I have not forgotten what you told me, and it still matters most. You do not have to carry it alone: please contact one "
+    "of the help lines below, or the emergency number if you are in danger, and be with somebody if you can. If you are safe "
+    "now, you can tell me so in plain words."
+)
+_STILL_OTHER = (
+    "What you told me about them still matters most. Please do not carry it alone: the help lines below advise you too, and "
+    "if somebody is in danger now, call the emergency number. If everybody is safe now, you can tell me so in plain words."
+)
+_CLEARED = (
+    "I am relieved to read that, and thank you for telling me. Please stay with somebody for a while if you can. If it comes "
+    "back, the help lines below are there at any hour, and you can write here as well."
+)
 _CONCERN = "If it gets too much, the help lines below are there at any hour, for talking too."
 LONGEST_REPLY = LONGEST + 1 + len(_CONCERN)
 """Characters of a whole reply, a model's with our hint."""
@@ -58,10 +71,13 @@ LONGEST_REPLY = LONGEST + 1 + len(_CONCERN)
 
 def reply(mode: Mode, style: Style, stage: Stage, emotion: str | None, turn: int, crisis: Crisis) -> str:
     """A whole reply; the same for the same arguments."""
+    lasts = crisis.when == "lasting"
+    if crisis.when == "cleared":
+        return _CLEARED
     if crisis.outcome == "other":
-        return _OTHER
+        return _STILL_OTHER if lasts else _OTHER
     if mode == "crisis_support":
-        return _CRISIS
+        return _STILL if lasts else _CRISIS
     heard = _HEARD[emotion or "neutral"]
     if stage == "closure":
         return with_concern(f"{heard} {_STAGE[stage]}", crisis)

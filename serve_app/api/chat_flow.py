@@ -7,10 +7,10 @@ the other may try, the deployed chat model, the operator's language model, our t
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import orjson
 from starlette.requests import Request
@@ -26,7 +26,8 @@ from deployments.chat.conversation import (
     is_falling,
     stage_of,
 )
-from deployments.chat.crisis import SWITCH, Crisis, check
+from deployments.chat.crisis import SWITCH, Crisis, across, check
+from deployments.chat.crisis_course import Said, course, said, told
 from deployments.chat.history import ChatHistory, Exchange, Held
 from deployments.chat.prompt import turns_for
 from deployments.chat.reply_check import SentenceGate, Withheld, inspect
@@ -47,9 +48,12 @@ from serve_app.api.services import Services
 HISTORY_S = 1.0
 """For the history, read or written."""
 REPLY_TOKENS = 220
+AT_ONCE = 400
+"""Characters that are checked where they arrive; longer texts in a thread, between whose patterns the loop goes on."""
 _log = logging.getLogger("ray.serve.muster")
 NOBODY: Readers = {"emotion": None, "sentiment": None}
 Source = Literal["model", "llm", "template"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,11 @@ class Asked:
 
 @dataclass(slots=True)
 class Known:
-    """What is known before words are made."""
+    """What is known before words are made. ``found``: in this message itself; ``crisis``: what it counts as after what
+    was said before; ``before``: what a model may be told."""
 
     asked: Asked
+    found: Crisis
     crisis: Crisis
     reading: Reading
     before: tuple[Turn, ...]
@@ -121,29 +127,20 @@ class Companion:
         self.history = ChatHistory(services.state, services.settings.chat_ttl_s)
 
     async def know(self, request: Request, asked: Asked) -> Known:
-        """Everything that the words depend on. The crisis check never waits for anybody."""
-        context = exchange_of(request).context(1)
+        """Everything that the words depend on. The check of the message waits for nobody, and a grave one for nothing."""
+        context, words = exchange_of(request).context(1), _all_words(asked)
         parts = Parts(context)
-        crisis = check(_all_words(asked), [turn.content for turn in asked.given or () if turn.role == "user"])
-        history = self._held(context, asked, parts)
-        if crisis.stops_generation:
-            # Nobody's reading would change the answer.
-            held, (reading, readers) = await history, (Reading(), NOBODY)
-        else:
-            read = self._reader.read(request, asked.message, parts)
-            held, (reading, readers) = await asyncio.gather(history, read)
-        if held and not asked.given and not crisis.stops_generation:
-            crisis = check(_all_words(asked), [held[-1].user])
-        before = tuple(asked.given) if asked.given is not None else tuple(t for each in held for t in each.turns())
-        turn = 1 + sum(each.role == "user" for each in before)
-        falling = is_falling([each.polarity for each in held], reading.polarity)
-        level = crisis.level(strong_sadness=reading.strong_sadness, falling=falling)
-        grave = crisis.outcome == "crisis" or level > SWITCH
-        mode: Mode = "crisis_support" if grave else asked.mode
-        since = time.time() - held[-1].at if held and asked.given is None else None
-        style = asked.style or USUAL_STYLE[mode]
-        stage = stage_of(asked.message, turn, mode, since)
-        return Known(asked, crisis, reading, before, turn, stage, mode, style, level, parts, readers, held)
+        found = await _apart(len(words), lambda: check(words))
+        if found.stops_generation:
+            # Nobody's reading and nothing said before would change the answer.
+            return _known(asked, found, found, Reading(), Held(), [], parts, NOBODY)
+        history = self._before(context, asked, parts)
+        read = self._reader.read(request, asked.message, parts)
+        (held, before), (reading, readers) = await asyncio.gather(history, read)
+        if before:
+            found = await _apart(len(words), lambda: across(found, words, before[-1].text))
+        counts = course(found, asked.message, before)
+        return _known(asked, found, counts, reading, held, before, parts, readers)
 
     async def words(self, request: Request, known: Known, wrote: Wrote) -> AsyncGenerator[str, None]:
         """The reply, piece by piece. Nothing is yielded that was not inspected. After the first piece an error of the
@@ -165,20 +162,29 @@ class Companion:
         yield wrote.texts[-1]
 
     async def remember(self, request: Request, known: Known, wrote: Wrote) -> None:
-        """Keep the turn, or name ``history`` among what failed. A client that wants nothing stored is obeyed."""
+        """Keep the turn, or name ``history`` among what failed; a grave one behind its reply, which waits for no store.
+        A client that wants nothing stored is obeyed."""
         context, asked = exchange_of(request).context(1), known.asked
         if context.no_store:
             return
-        kept = Exchange(asked.message, wrote.text, time.time(), known.reading.polarity)
+        kept = Exchange(asked.message, wrote.text, time.time(), known.reading.polarity, known.found)
+        if known.found.stops_generation:
+            since = known.held if known.held.epochs is not None else None
+            self.history.add_late(context, asked.user, asked.conversation, kept, since)
+            return
         await known.parts.take(
             "history", lambda: self.history.add(context, asked.user, asked.conversation, kept, known.held), HISTORY_S
         )
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    async def _held(self, context: CallContext, asked: Asked, parts: Parts) -> Held:
+    async def _before(self, context: CallContext, asked: Asked, parts: Parts) -> tuple[Held, list[Said]]:
+        """The stored turns, and what was said before as the request or, where it says nothing of it, the store has it."""
         held = await parts.take("history", lambda: self.history.of(context, asked.user, asked.conversation), HISTORY_S)
-        return Held() if held is None else held
+        held = Held() if held is None else held
+        if (given := asked.given) is None:
+            return held, [Said(each.user, each.found, each.turns()) for each in held]
+        return held, await _apart(sum(len(turn.content) for turn in given), lambda: said(given))
 
     # -- who writes ----------------------------------------------------------------------------------------------------
 
@@ -268,6 +274,33 @@ async def _gated(first: Delta, rest: AsyncGenerator[Delta, None]) -> AsyncGenera
             yield text
     if text := gate.finish():
         yield text
+
+
+def _known(
+    asked: Asked,
+    found: Crisis,
+    counts: Crisis,
+    reading: Reading,
+    held: Held,
+    before: Sequence[Said],
+    parts: Parts,
+    readers: Readers,
+) -> Known:
+    """``counts``: what the message counts as. A grave message's turn is counted by the history in its request alone."""
+    turn = 1 + (sum(each.role == "user" for each in asked.given) if asked.given is not None else len(before))
+    falling = is_falling([each.polarity for each in held], reading.polarity)
+    level = counts.level(strong_sadness=reading.strong_sadness, falling=falling)
+    grave = counts.outcome == "crisis" or level > SWITCH
+    mode: Mode = "crisis_support" if grave else asked.mode
+    since = time.time() - held[-1].at if held and asked.given is None else None
+    style = asked.style or USUAL_STYLE[mode]
+    stage = stage_of(asked.message, turn, mode, since)
+    return Known(asked, found, counts, reading, told(before), turn, stage, mode, style, level, parts, readers, held)
+
+
+async def _apart(characters: int, work: Callable[[], T]) -> T:
+    """The result of reading so many characters, long ones in a thread."""
+    return work() if characters <= AT_ONCE else await asyncio.to_thread(work)
 
 
 def _all_words(asked: Asked) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 
 import http_fakes
 import httpx
@@ -178,6 +179,138 @@ async def test_a_sentence_across_two_messages_is_found(open_client, talking, red
         assert (await ask(client, "kill myself", session_id="c"))["crisis"]["outcome"] == "crisis"
         inline = [{"role": "user", "content": "i really want to"}]
         assert (await ask(client, "die", history=inline))["crisis"]["outcome"] == "crisis"
+
+
+@pytest.mark.parametrize("path", ["enhanced", "send"])
+@pytest.mark.parametrize("given", [False, True])
+async def test_a_crisis_lasts_through_what_is_said_next(open_client, talking, redis_server, path, given):
+    before = []
+
+    async def say(client, message):
+        more = {"history": before} if given else {}
+        if path == "enhanced":
+            body = await ask(client, message, session_id="c", **more)
+            content, source = body["content"], body["processing_metadata"]["source"]
+        else:
+            heard = await events(client, message, conversation_id="c", user_id="u1", **more)
+            body, content = heard[-1], text_of(heard)
+            source = body["source"]
+        before.extend([{"role": "user", "content": message}, {"role": "assistant", "content": content}])
+        return body["crisis"]["outcome"], source, bool(body["help_resources"]), content
+
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        assert (await say(client, CRISIS))[:3] == ("crisis", "template", True)
+        for message in ("yes. I am sure. tonight.", "nobody can help me with it", "ok", "hm", "what now"):
+            outcome, source, help_shown, content = await say(client, message)
+            assert (outcome, source, help_shown) == ("crisis", "template", True), message
+            assert "help lines below" in content
+        assert talking.streams == []
+        assert (await say(client, "the weather is nice"))[:3] == ("none", "model", False)
+    asked = json.dumps([turn.content for turn in talking.streams[-1][1].prompt])
+    assert CRISIS not in asked
+    assert "tonight" not in asked
+    assert "help lines below" not in asked
+
+
+async def test_long_texts_are_checked_beside_the_loop(open_client, talking, monkeypatch):
+    from serve_app.api import chat_flow
+
+    where, check = [], chat_flow.check
+
+    def noted(words):
+        where.append(threading.current_thread() is threading.main_thread())
+        return check(words)
+
+    monkeypatch.setattr(chat_flow, "check", noted)
+    async with open_client(build_services(talking)) as client:
+        await ask(client, "x" * 2000)
+        await ask(client, "a long day")
+    assert where == [False, True]
+
+
+async def test_worry_about_another_lasts_too(open_client, talking, redis_server):
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        await ask(client, "My friend wants to kill himself", session_id="c")
+        body = await ask(client, "he is at home", session_id="c")
+    assert body["crisis"] == {"outcome": "other", "level": 0.0}
+    assert body["help_resources"]
+    assert talking.streams == []
+
+
+async def test_a_plain_word_of_safety_ends_a_crisis(open_client, talking, redis_server):
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        await ask(client, CRISIS, session_id="c")
+        kept_on = await ask(client, "I am safe now but I want to die", session_id="c")
+        assert kept_on["crisis"]["outcome"] == "crisis"
+        clear = await ask(client, "I am safe now, I am with my sister.", session_id="c")
+        assert clear["processing_metadata"]["source"] == "template"
+        assert clear["crisis"] == {"outcome": "concern", "level": 0.0}
+        assert clear["help_resources"]
+        assert "relieved" in clear["content"]
+        after = await ask(client, "the weather is nice", session_id="c")
+    assert (after["crisis"]["outcome"], after["processing_metadata"]["source"]) == ("none", "model")
+    assert after["processing_metadata"]["conversation_turn"] == 4
+    assert len(talking.streams[-1][1].prompt) == 2, "nothing of the crisis is told to a model"
+
+
+@pytest.mark.parametrize(
+    "message", ["I don't want to kill myself", "I used to be suicidal years ago but I'm better now"]
+)
+async def test_a_denial_shows_help_and_the_conversation_goes_on(open_client, talking, message):
+    async with open_client(build_services(talking)) as client:
+        body = await ask(client, message)
+    assert body["crisis"] == {"outcome": "concern", "level": 0.4}
+    assert (body["conversation_mode"], body["processing_metadata"]["source"]) == ("supportive_listening", "model")
+    assert body["help_resources"]
+
+
+@pytest.mark.parametrize("path", ["enhanced", "send"])
+async def test_a_crisis_waits_for_no_redis(open_client, talking, redis_server, path):
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        history = client.services.state
+        released, started = asyncio.Event(), []
+
+        async def frozen(*arguments):
+            started.append(arguments)
+            await released.wait()
+
+        real, history.run = history.run, frozen
+        if path == "enhanced":
+            body = await ask(client, CRISIS, session_id="c")
+        else:
+            body = (await events(client, CRISIS, conversation_id="c", user_id="u1"))[-1]
+        assert not released.is_set()
+        assert body["crisis"]["outcome"] == "crisis"
+        assert body["partial"] == []
+        assert len(started) <= 1, "only the turn itself, behind the reply"
+        history.run = real
+        released.set()
+
+
+async def test_a_turn_behind_its_reply_is_there_when_the_next_one_asks(open_client, talking, redis_server):
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        run = client.services.state.run
+
+        async def slow(*arguments):
+            await asyncio.sleep(0.2)
+            return await run(*arguments)
+
+        client.services.state.run = slow
+        await ask(client, CRISIS, session_id="c")
+        client.services.state.run = run
+        assert (await ask(client, "ok", session_id="c"))["crisis"]["outcome"] == "crisis"
+        await ask(client, CRISIS, session_id="d")
+        assert (await client.delete(HISTORY, params={"user_id": "u1"})).json()["erased"] == 2
+        assert (await client.get(HISTORY, params={"user_id": "u1"})).json()["conversations"] == []
+
+
+async def test_turns_that_were_stored_without_a_finding_are_checked(open_client, talking, redis_server):
+    old = json.dumps([CRISIS, "a reply", 1.0, None])
+    async with open_client(build_services(talking, redis_server.url)) as client:
+        await ask(client, "hello", session_id="c")
+        (key,) = [k for k in redis_server.command("KEYS", "*").decode().split() if ":chat:" in k]
+        redis_server.command("RPUSH", key, old)
+        assert (await ask(client, "ok", session_id="c"))["crisis"]["outcome"] == "crisis"
 
 
 async def test_words_in_the_context_are_checked_too(open_client, talking):

@@ -81,3 +81,26 @@ async def test_no_store_keeps_nothing_of_a_chat(open_client, talking, redis_serv
         assert len(await turns(client)) == 1
         new = set(redis_server.command("KEYS", "*").decode().split()) - before
     assert not [key for key in new if ":chat" in key or ":cache" in key]
+
+
+async def test_a_grave_turn_that_is_kept_late_is_not_kept_after_an_erasure_elsewhere(open_client, fleet, redis_server):
+    """Kept behind its reply by one gateway, erased by another."""
+    async with (
+        open_client(build_services(fleet, redis_server.url)) as one,
+        open_client(build_services(fleet, redis_server.url)) as other,
+    ):
+        run = one.services.state.run
+
+        async def slow(*arguments):
+            await asyncio.sleep(0.3)
+            return await run(*arguments)
+
+        one.services.state.run = slow
+        body = {"user_id": "u", "session_id": "c", "message": "I want to kill myself"}
+        assert (await one.post(ENHANCED, json=body)).json()["crisis"]["outcome"] == "crisis"
+        await other.delete(HISTORY, params={"user_id": "u"})
+        await asyncio.sleep(0.5)
+        one.services.state.run = run
+        assert await turns(one) == []
+        await one.post(ENHANCED, json=body)
+        assert len(await turns(one)) == 1

@@ -7,17 +7,24 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.chat.crisis import check
+from deployments.chat.crisis import SWITCH, Crisis, check
+from deployments.chat.crisis_course import LASTS, Said, course, is_all_clear, said, told
+from deployments.generation import Turn
 
 SET = yaml.safe_load((Path(__file__).parents[1] / "data" / "crisis_phrases.yaml").read_text())
 PHRASES = [(part, label, text) for part, labels in SET.items() for label, texts in labels.items() for text in texts]
 
 
+def stops(found):
+    """Whether a reply is our own words alone, as the chat decides it without a reading of the mood."""
+    return found.stops_generation or found.level() > SWITCH
+
+
 def figures(part=None):
     """Recall and precision of what stops generation, and recall of what shows help, in a part of the set."""
     rows = [(label, check(text)) for where, label, text in PHRASES if part in (None, where)]
-    grave = [found.stops_generation for label, found in rows if label in ("crisis", "other")]
-    stopped = [label in ("crisis", "other") for label, found in rows if found.stops_generation]
+    grave = [stops(found) for label, found in rows if label in ("crisis", "other")]
+    stopped = [label in ("crisis", "other") for label, found in rows if stops(found)]
     shown = [found.needs_help_lines for label, found in rows if label != "none"]
     unneeded = [found.needs_help_lines for label, found in rows if label == "none"]
     return {
@@ -86,10 +93,124 @@ def test_the_level_follows_the_gravest_indicator():
     assert check("hello").level(strong_sadness=True, falling=True) == 0.0
 
 
+@pytest.mark.parametrize("text", ["I don't want to kill myself", "I used to be suicidal years ago but I'm better now"])
+def test_a_denied_finding_counts_no_more_than_a_concern(text):
+    found = check(text)
+    assert (found.outcome, found.level()) == ("concern", 0.4)
+    assert not stops(found)
+
+
+@pytest.mark.parametrize(
+    ("idiom", "meant"),
+    [
+        ("I nearly died of laughter", "I nearly died of laughter and now I want to die"),
+        ("I could die of embarrassment", "I want to die of an overdose"),
+        ("I want to kill time", "I want to kill time until I kill myself"),
+        ("I cut my hand on the tin", "I cut my hand on purpose"),
+        ("my phone is about to die", "my phone is off and I want to die"),
+        ("I want to die laughing", "I want to die, not laughing"),
+        ("I will love you until I die", "I will starve myself until I die"),
+        ("I was scared that I would die in the crash", "I'm scared that I will die by my own hand"),
+        ("I would rather die than eat olives", "I would rather die than go through this again"),
+        ("the exams are hard and I want it all to be over", "I want my life to be over"),
+        ("I took all my medication with breakfast as prescribed", "I took all my medication with vodka"),
+        ("I overdosed on cookies", "I overdosed on cookies and tylenol"),
+        ("she shot herself in the foot", "she shot herself in the foot on purpose"),
+    ],
+)
+def test_an_idiom_cancels_what_is_wholly_inside_it_and_nothing_else(idiom, meant):
+    assert not stops(check(idiom))
+    assert stops(check(meant))
+
+
+def test_a_quotation_that_the_writer_means_is_the_writers_own():
+    assert check('I wrote a song called "I want to die"').outcome == "none"
+    assert check('I wrote a song called "I want to die" and I mean every word').outcome == "crisis"
+    assert check('the poem says "I wish to die" and I need to analyse it').outcome == "none"
+
+
+def turns(*texts):
+    return [Said(text, check(text), (Turn("user", text), Turn("assistant", "…"))) for text in texts]
+
+
+def test_a_crisis_lasts_five_turns_or_until_an_all_clear():
+    before = turns("hello", "I want to die")
+    for _ in range(LASTS):
+        counts = course(Crisis(), "ok", before)
+        assert (counts.outcome, counts.indicators, counts.when) == ("crisis", ("suicidal_ideation",), "lasting")
+        before += turns("ok")
+    assert course(Crisis(), "ok", before) == Crisis()
+    assert [turn.content for turn in told(before)] == ["hello", "…"]
+    cleared = turns("I want to die", "I am safe now")
+    assert course(Crisis(), "ok", cleared) == Crisis()
+    assert told(cleared) == ()
+    assert course(check("I am safe now"), "I am safe now", cleared[:1]).when == "cleared"
+    assert course(Crisis(), "ok", [*cleared, *turns("I will kill myself")]).outcome == "crisis"
+
+
+@pytest.mark.parametrize(
+    ("text", "clear"),
+    [
+        ("I am safe now", True),
+        ("I'm with somebody now", True),
+        ("I'm safe now, my sister is here", True),
+        ("I'm okay now, I talked to my dad", True),
+        ("I called the crisis line and I feel better", True),
+        ("ok", False),
+        ("I'm fine", False),
+        ("I'm not safe now", False),
+        ("I will be safe when I'm dead", False),
+        ("Are you saying I am safe now?", False),
+        ("I am safe now but I feel hopeless", False),
+        ("I am safe now, the pills are here", False),
+        ("finally I am safe now, at peace", False),
+    ],
+)
+def test_an_all_clear_is_said_in_so_many_words(text, clear):
+    assert is_all_clear(text, check(text), "crisis") is clear
+
+
+@pytest.mark.parametrize(
+    ("text", "clear"),
+    [
+        ("she is safe now", True),
+        ("He's in hospital now", True),
+        ("my friend is safe again, I called his parents", True),
+        ("I am safe now", False),
+        ("she is not safe", False),
+        ("is she safe now?", False),
+    ],
+)
+def test_worry_about_another_ends_when_they_are_safe(text, clear):
+    worry = check("my friend wants to kill himself")
+    assert is_all_clear(text, check(text), worry.outcome) is clear
+    before = [Said("…", worry), Said(text, check(text))]
+    assert (course(Crisis(), "ok", before).outcome == "none") is clear
+
+
+def test_what_may_become_of_somebody_is_no_wish_of_theirs():
+    assert check("My father might die of it").outcome == "none"
+    assert check("the old printer will die").outcome == "none"
+    assert check("My father says he is going to die tonight").outcome == "other"
+    assert check("I might die tonight").outcome == "crisis"
+
+
+def test_a_given_history_is_checked_turn_by_turn_across_its_seams():
+    history = [
+        Turn("assistant", "hi"),
+        Turn("user", "I want to"),
+        Turn("assistant", "yes?"),
+        Turn("user", "kill myself"),
+    ]
+    read = said(history)
+    assert [each.found.outcome for each in read] == ["none", "crisis"]
+    assert [turn.content for turn in told(read)] == ["I want to", "yes?"]
+
+
 def test_words_across_the_seam_of_two_messages_count():
     assert check("die", ["I want to"]).outcome == "crisis"
     assert check("die Antwort ist gut", ["What do you want to say"]).outcome != "crisis"
-    assert check("thank you", ["I want to die"]).outcome == "none", "what was said before was answered then"
+    assert check("thank you", ["I want to die"]).outcome == "none", "how long it lasts is for the course"
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -105,7 +226,7 @@ def test_long_repetitive_messages_are_read_in_bounded_work(piece):
 
 
 if __name__ == "__main__":
-    for part in ("tuned", "first_run", "second_run", "third_run", "fourth_run", "fifth_run", None):
+    for part in (*SET, None):
         print(part, figures(part))
     for part, label, text in PHRASES:
         found = check(text)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_chat_crisis import PHRASES
 
@@ -56,7 +56,14 @@ def test_every_rule_that_matches_a_labelled_phrase_was_possible():
 
 
 @pytest.mark.parametrize("number", range(len(PATTERNS)))
-@settings(max_examples=10, deadline=None, derandomize=True, database=None)
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    # What a pattern looks ahead for is hard to draw.
+    suppress_health_check=[HealthCheck.filter_too_much],
+)
 @given(data=st.data())
 def test_whatever_a_rule_matches_was_possible(number, data):
     text = data.draw(st.from_regex(PATTERNS[number]))
