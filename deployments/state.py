@@ -11,6 +11,7 @@ Redis is the only store. Every key starts with its tenant; values are JSON, but 
     muster:T:erased:<student>     when the student was erased; keeps records that waited out a fault from coming back
     muster:T:salt                 32 random bytes, hex, for HMACs of texts
     muster:T:chat:<user>:<id>     the last turns of a conversation (``chat/history.py``); muster:T:chats:<user> its index
+    muster:T:chat-epoch...        changes at an erasure, so that a reply in progress is not kept after it
     muster:T:report:<id>          a clinical report (``clinical/reports.py``); muster:T:report-erased:<id> that it was erased
     muster:T:cache:<slot>         a kept answer: its key (32 bytes), then arrays and numbers (``cache.Kept.packed``)
     muster:T:journal:...          journals (``journal.keys`` has their layout)

@@ -4,14 +4,16 @@ What a client has written is only ever in user turns, so that it cannot pose as 
 follow it all the same is why the crisis check does not ask it and why its reply is checked.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from deployments.chat.conversation import Mode, Reading, Style
 from deployments.generation import Turn
 
-CHARACTERS_PER_TOKEN = 3.5
-AROUND_TURN = 4
+LETTERS_PER_TOKEN = 3
+AROUND_TURN = 6
 """Tokens that a chat's form puts around each turn, at most."""
+_LETTERS = re.compile(r"[A-Za-z]+")
 SYSTEM = """\
 You are a kind companion in a journaling app and answer the user's last message in two to four plain sentences.
 Listen first, then ask at most one open question. Never diagnose, never name an illness, never advise on medicines, never \
@@ -35,7 +37,8 @@ INSTRUCTIONS = (SYSTEM, *_MODES.values())
 def turns_for(
     message: str, before: Sequence[Turn], mode: Mode, style: Style, reading: Reading, about: str, budget: int
 ) -> tuple[Turn, ...]:
-    """The whole chat within ``budget`` tokens (estimated): the newest turns that fit; instructions and message always.
+    """The whole chat within ``budget`` tokens (estimated): the newest turns that fit; instructions and message always. Where
+    the estimate is too low all the same, the model's own reader drops the oldest turns and never these two.
 
     ``about``: what the application said of the conversation, already JSON; empty when nothing.
     """
@@ -56,5 +59,11 @@ def turns_for(
 
 
 def tokens_of(turn: Turn) -> int:
-    """An estimate that is rather too high: characters / 3.5, and the form's own."""
-    return int(len(turn.content) / CHARACTERS_PER_TOKEN) + 1 + AROUND_TURN
+    """More tokens than a model makes of it, but for odd strings of letters: a token for every three letters of a
+    word, each digit and sign, each letter of other scripts (two of those that take three bytes, for vocabularies
+    without such letters; three of the rarest), and the form's own."""
+    text = turn.content
+    words = sum(-(-len(word) // LETTERS_PER_TOKEN) for word in _LETTERS.findall(text))
+    others = _LETTERS.sub("", text)
+    signs = sum(1 if char < "\u0800" else 2 if char < "\U00010000" else 3 for char in others if char != " ")
+    return words + signs + AROUND_TURN

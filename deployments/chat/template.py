@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from deployments.chat.conversation import FOLLOW_UPS, Mode, Stage, Style
 from deployments.chat.crisis import Crisis
+from deployments.chat.reply_check import LONGEST
 
 DISCLAIMER = (
     "This is a program, not a person, a therapist or an emergency service; it makes no diagnosis and can be wrong."
@@ -64,6 +65,8 @@ _CLEARED = (
     "back, the help lines below are there at any hour, and you can write here as well."
 )
 _CONCERN = "If it gets too much, the help lines below are there at any hour, for talking too."
+LONGEST_REPLY = LONGEST + 1 + len(_CONCERN)
+"""Characters of a whole reply, a model's with our hint."""
 
 
 def reply(mode: Mode, style: Style, stage: Stage, emotion: str | None, turn: int, crisis: Crisis) -> str:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from deployments.breaker import Breaker
 from deployments.errors import DeploymentError
@@ -26,6 +27,7 @@ from deployments.wire import WordsAsked
 KEY_NAME = "openai-api-key"
 ATTEMPTS = 2
 LEAST_S, MARGIN_S = 0.2, 0.05
+NO_LIMITER = "limiter_unavailable"
 UNPREPARED_S = 30.0
 """After a preparation that failed nobody tries again for so long."""
 _log = logging.getLogger("ray.serve.muster")
@@ -58,6 +60,7 @@ class PlainTextModel:
         self._counter: TokenCounter | None = None
         self._prices: Prices | None = None
         self._unprepared_until = 0.0
+        self._problem: str | None = None
         self.breaker = Breaker()
 
     @property
@@ -68,6 +71,24 @@ class PlainTextModel:
     @property
     def name(self) -> str:
         return self._settings.model
+
+    def describe(self) -> dict[str, Any]:
+        """For ``/health/detailed`` and ``/v1/capabilities``, of this process; no secret and no address is in it."""
+        if not self.configured:
+            return {"status": "healthy", "reason": None, "configured": False, "model": None, "breaker": None}
+        reason = None
+        if self.breaker.state != "closed":
+            reason = f"the provider is not asked for now: {self.breaker.reason}"
+        elif problem := self._problem or self._lacking():
+            reason = f"it cannot be asked: {problem}"
+        status = "degraded" if reason else "healthy"
+        return {
+            "status": status,
+            "reason": reason,
+            "configured": True,
+            "model": self.name,
+            "breaker": self.breaker.state,
+        }
 
     async def close(self) -> None:
         if self._provider is not None:
@@ -186,8 +207,12 @@ class PlainTextModel:
                 if time.monotonic() < self._unprepared_until:
                     raise NoText("not_configured")
                 self._unprepared_until = time.monotonic() + UNPREPARED_S
-                await self._prepare()
-                self._unprepared_until = 0.0
+                try:
+                    await self._prepare()
+                except (NoText, DeploymentError) as error:
+                    self._problem = error.reason if isinstance(error, NoText) else "not_configured"
+                    raise
+                self._unprepared_until, self._problem = 0.0, None
             assert self._provider is not None
             assert self._ledger is not None
             assert self._counter is not None
@@ -208,12 +233,16 @@ class PlainTextModel:
             if settings.limiter == "memory":
                 self._ledger = MemoryLedger(caps)
             elif self._link is None:
-                raise NoText("limiter_unavailable")
+                raise NoText(NO_LIMITER)
             else:
                 self._ledger = RedisLedger(self._link, caps)
         self._counter = self._counter or await asyncio.to_thread(load_counter, self.name, settings.tiktoken_dir)
         value = key.get_secret_value() if key else None
         self._provider = await asyncio.to_thread(OpenAIProvider, settings, value, "text")
+
+    def _lacking(self) -> str | None:
+        """What is known to stand in the way before anybody has asked."""
+        return NO_LIMITER if self._settings.limiter == "redis" and self._link is None else None
 
     def _price(self) -> Price | None:
         if is_local(self._settings.url):

@@ -19,6 +19,7 @@ from model_store.errors import UnknownModel
 from serve_app.api.calls import while_connected
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
+from serve_app.api.flows import flows
 from serve_app.api.health import known_states, reasoning_state
 from serve_app.api.model_answers import Capabilities
 from serve_app.api.names import Model, application_of
@@ -60,14 +61,16 @@ class CapabilityRoutes:
         )
 
     async def get(self, request: Request, probe: Probe = False) -> Response:
-        """Tasks and roles with who answers for them, the remote provider, reasoning, and the store."""
+        """Tasks and roles with who answers for them, the flows, the remote provider, reasoning, and the store."""
         states, redis = await asyncio.gather(known_states(self._services), self._redis())
         here = [model for model in self._services.catalogue if application_of(model) in states]
         skills = states.get(APPLICATION, ABSENT)
+        roles = {role: self._role(role, states) for role in ROLES}
         body = {
             "tasks": {model.task: self._task(model.task, here, states) for model in here},
-            "roles": {role: self._role(role, states) for role in ROLES},
+            "roles": roles,
             "skills": {"skill_types": SKILLS, "state": skills.state, "reason": skills.reason},
+            "flows": flows(self._services, states, roles["chat"], keeps=redis["state"] == "ready"),
             "remote": await self._remote(request, probe=probe),
             "reasoning": await self._reasoning(states),
             "store": redis,

@@ -28,7 +28,7 @@ from deployments.chat.conversation import (
 )
 from deployments.chat.crisis import SWITCH, Crisis, across, check
 from deployments.chat.crisis_course import Said, course, said, told
-from deployments.chat.history import ChatHistory, Exchange
+from deployments.chat.history import ChatHistory, Exchange, Held
 from deployments.chat.prompt import turns_for
 from deployments.chat.reply_check import SentenceGate, Withheld, inspect
 from deployments.errors import Cancelled
@@ -87,6 +87,7 @@ class Known:
     level: float
     parts: Parts
     readers: Readers
+    held: Held
 
     @property
     def writes_itself(self) -> bool:
@@ -132,7 +133,7 @@ class Companion:
         found = await _apart(len(words), lambda: check(words))
         if found.stops_generation:
             # Nobody's reading and nothing said before would change the answer.
-            return _known(asked, found, found, Reading(), [], [], parts, NOBODY)
+            return _known(asked, found, found, Reading(), Held(), [], parts, NOBODY)
         history = self._before(context, asked, parts)
         read = self._reader.read(request, asked.message, parts)
         (held, before), (reading, readers) = await asyncio.gather(history, read)
@@ -161,22 +162,26 @@ class Companion:
         yield wrote.texts[-1]
 
     async def remember(self, request: Request, known: Known, wrote: Wrote) -> None:
-        """Keep the turn, or name ``history`` among what failed; a grave one behind its reply, which waits for no store."""
+        """Keep the turn, or name ``history`` among what failed; a grave one behind its reply, which waits for no store.
+        A client that wants nothing stored is obeyed."""
         context, asked = exchange_of(request).context(1), known.asked
+        if context.no_store:
+            return
         kept = Exchange(asked.message, wrote.text, time.time(), known.reading.polarity, known.found)
         if known.found.stops_generation:
-            self.history.add_late(context, asked.user, asked.conversation, kept)
+            since = known.held if known.held.epochs is not None else None
+            self.history.add_late(context, asked.user, asked.conversation, kept, since)
             return
         await known.parts.take(
-            "history", lambda: self.history.add(context, asked.user, asked.conversation, kept), HISTORY_S
+            "history", lambda: self.history.add(context, asked.user, asked.conversation, kept, known.held), HISTORY_S
         )
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    async def _before(self, context: CallContext, asked: Asked, parts: Parts) -> tuple[list[Exchange], list[Said]]:
+    async def _before(self, context: CallContext, asked: Asked, parts: Parts) -> tuple[Held, list[Said]]:
         """The stored turns, and what was said before as the request or, where it says nothing of it, the store has it."""
         held = await parts.take("history", lambda: self.history.of(context, asked.user, asked.conversation), HISTORY_S)
-        held = held or []
+        held = Held() if held is None else held
         if (given := asked.given) is None:
             return held, [Said(each.user, each.found, each.turns()) for each in held]
         return held, await _apart(sum(len(turn.content) for turn in given), lambda: said(given))
@@ -276,7 +281,7 @@ def _known(
     found: Crisis,
     counts: Crisis,
     reading: Reading,
-    held: Sequence[Exchange],
+    held: Held,
     before: Sequence[Said],
     parts: Parts,
     readers: Readers,
@@ -290,7 +295,7 @@ def _known(
     since = time.time() - held[-1].at if held and asked.given is None else None
     style = asked.style or USUAL_STYLE[mode]
     stage = stage_of(asked.message, turn, mode, since)
-    return Known(asked, found, counts, reading, told(before), turn, stage, mode, style, level, parts, readers)
+    return Known(asked, found, counts, reading, told(before), turn, stage, mode, style, level, parts, readers, held)
 
 
 async def _apart(characters: int, work: Callable[[], T]) -> T:

@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 from deployments.chat.conversation import Mode, Stage, Style, Support
 from deployments.chat.crisis import Indicator, Outcome
 from deployments.chat.help_lines import HelpLine
+from deployments.chat.template import LONGEST_REPLY
+from serve_app.api.free_keys import nameless
 from serve_app.api.schemas import STUDENT_ID, Body
 
 MAX_MESSAGE = 2000
@@ -22,20 +24,29 @@ def _says_something(text: str) -> str:
 
 
 Message = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE, pattern=r"\S"), AfterValidator(_says_something)]
+Said = Annotated[str, Field(min_length=1, max_length=LONGEST_REPLY, pattern=r"\S"), AfterValidator(_says_something)]
 UserId = Annotated[str, Field(pattern=STUDENT_ID)]
 ConversationId = Annotated[str, Field(pattern=CONVERSATION_ID)]
 Country = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$", description="ISO code; whose help lines are shown.")]
 About = Annotated[
     dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=200)] | float | bool | None],
     Field(max_length=10),
+    nameless(),
 ]
 
 
 class PastTurn(Body):
-    """One message of an earlier turn."""
+    """One message of an earlier turn; every reply of ours can come back as it was sent."""
 
     role: Literal["user", "assistant"]
-    content: Message
+    content: Said = Field(description=f"Of the user up to {MAX_MESSAGE} characters, of the assistant {LONGEST_REPLY}.")
+
+    @field_validator("content")
+    @classmethod
+    def _as_long_as_its_role_may(cls, content: str, info: ValidationInfo) -> str:
+        if info.data.get("role") == "user" and len(content) > MAX_MESSAGE:
+            raise ValueError(f"of the user may have at most {MAX_MESSAGE} characters")
+        return content
 
 
 class EnhancedChatRequest(Body):
@@ -143,7 +154,8 @@ class EnhancedChatAnswer(BaseModel):
 
 
 class ChatEvent(BaseModel):
-    """The data of an event of ``/chat/send``; ``token`` events first, then one ``done`` or ``error``."""
+    """The data of an event of ``/chat/send``; ``token`` events first, then one ``done`` or ``error``. ``model``,
+    ``revision``, ``fallback``: of who wrote; no model for the template's words, no revision for the language model's."""
 
     type: Literal["token", "done", "error"]
     content: str | None = None
@@ -151,6 +163,9 @@ class ChatEvent(BaseModel):
     request_id: str | None = None
     conversation_id: str | None = None
     source: Literal["model", "llm", "template"] | None = None
+    model: str | None = None
+    revision: str | None = None
+    fallback: bool | None = None
     reason: str | None = None
     crisis: CrisisFinding | None = None
     help_resources: HelpResources | None = None

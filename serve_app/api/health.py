@@ -24,7 +24,7 @@ from serve_app.skill_replicas import component, gauges
 PATIENCE_S = 2.0
 Status = Literal["healthy", "degraded", "unhealthy"]
 UP = orjson.dumps({"status": "healthy"})
-WITHOUT_STATE = "stored students, records and complete metrics"
+WITHOUT_STATE = "stored students, journals, chats, reports, records and complete metrics"
 
 
 class HealthRoutes:
@@ -86,6 +86,7 @@ class HealthRoutes:
             "keys": self._keys(),
             "skill_models": component(replicas),
             "reasoning": reasoning,
+            "flow_words": self._services.words.describe(),
             "fusion_weights": self._weights(),
             "secrets": {"status": "healthy", "reason": None, **self._services.secret_sources()},
         }
@@ -167,7 +168,9 @@ def overall(missing: list[str], components: Mapping[str, Any]) -> Status:
     """Unhealthy when the main job does not answer, degraded when anything else does not."""
     if missing:
         return "unhealthy"
-    parts = [components[name] for name in ("redis", "keys", "skill_models", "reasoning", "fusion_weights")]
+    parts = [
+        components[name] for name in ("redis", "keys", "skill_models", "reasoning", "flow_words", "fusion_weights")
+    ]
     parts += [*components["applications"].values()]
     return "healthy" if all(part["status"] == "healthy" for part in parts) else "degraded"
 

@@ -59,6 +59,16 @@ class SkillCapability(BaseModel):
     reason: str | None
 
 
+class FlowCapability(BaseModel):
+    """A flow. ``available``: whether it answers; ``stores``: whether entries, conversations or reports are kept;
+    ``writers``: who may write its words, in this order; ``reason``: what it lacks."""
+
+    available: bool
+    stores: bool
+    writers: list[Literal["model", "llm", "template"]]
+    reason: str | None
+
+
 class RemoteCapability(BaseModel):
     """One remote model. ``answers``, and its ``milliseconds`` or ``problem``: only when it was asked."""
 
@@ -105,6 +115,7 @@ class Capabilities(BaseModel):
     tasks: dict[str, list[LocalModel]]
     roles: dict[str, RoleCapability]
     skills: SkillCapability
+    flows: dict[Literal["journal", "chat", "clinical"], FlowCapability]
     remote: RemoteCapabilities
     reasoning: ReasoningCapability
     store: StoreCapability

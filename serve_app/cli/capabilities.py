@@ -43,6 +43,10 @@ def _states(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return [
         *((task, row["model"], row["state"], row["reason"] or "") for task, row in here),
         ("skills", "skills", skills["state"], skills["reason"] or ""),
+        *(
+            (name, " ".join(flow["writers"]), "ready" if flow["available"] else "unavailable", flow["reason"] or "")
+            for name, flow in found["flows"].items()
+        ),
         *((f"remote {row['task']}", row["model"], row["breaker"], row["reason"] or "") for row in there),
         ("reasoning", found["reasoning"]["provider"], "ready", ""),
         ("store", "redis", found["store"]["state"], ""),

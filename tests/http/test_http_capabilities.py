@@ -5,6 +5,7 @@ import json
 import pytest
 from fake_router import routing
 from http_fakes import TOKEN, FakeFleet, build_services, serving
+from language_fakes import connected, language_model
 from starlette.responses import Response
 from typer.testing import CliRunner
 
@@ -136,3 +137,49 @@ async def test_the_language_model_of_the_skill_graph_is_told(client, fleet):
     assert health["components"]["reasoning"] == told
     assert health["components"]["fusion_weights"]["store"] == "memory"
     assert health["status"] == "degraded"
+
+
+async def test_the_language_model_of_the_flows_is_told_with_its_breaker(open_client, redis_server):
+    fleet = FakeFleet()
+    with language_model() as fake:
+        async with open_client(build_services(fleet, redis_server.url, language=connected(fake))) as client:
+            health = (await client.get("/health/detailed")).json()
+            assert health["status"] == "healthy"
+            assert health["components"]["flow_words"] == {
+                "status": "healthy", "reason": None, "configured": True, "model": "m", "breaker": "closed",
+            }  # fmt: skip
+            flows = (await client.get("/v1/capabilities")).json()["flows"]
+            assert flows["chat"] == {"available": True, "stores": True, "writers": ["llm", "template"], "reason": None}
+            fake.status = 500
+            for _ in range(3):
+                await client.post("/api/v1/chat/enhanced", json={"user_id": "u", "message": "a long day"})
+            health = (await client.get("/health/detailed")).json()
+            told = (await client.get("/v1/capabilities")).json()
+    part = health["components"]["flow_words"]
+    assert (health["status"], part["status"], part["breaker"]) == ("degraded", "degraded", "open")
+    assert part["reason"] == "the provider is not asked for now: server_error"
+    assert told["flows"]["clinical"] == {
+        "available": True, "stores": True, "writers": ["template"], "reason": part["reason"],
+    }  # fmt: skip
+    assert fake.url not in json.dumps([health, told])
+
+
+async def test_a_language_model_whose_limits_need_redis_is_no_writer_without_it(open_client, fleet):
+    with language_model() as fake:
+        unlimited = connected(fake)
+        unlimited._settings = unlimited._settings.model_copy(update={"limiter": "redis"})
+        async with open_client(build_services(fleet, language=unlimited)) as client:
+            health = (await client.get("/health/detailed")).json()["components"]
+    assert health["flow_words"]["reason"] == "it cannot be asked: limiter_unavailable"
+    for word in ("students", "journals", "chats", "reports"):
+        assert word in health["redis"]["reason"]
+
+
+async def test_every_flow_says_whether_it_answers_and_keeps(client, fleet):
+    flows = (await client.get("/v1/capabilities")).json()["flows"]
+    assert flows["journal"]["available"] is False, "this fleet has no journal"
+    assert flows["journal"]["reason"]
+    assert (flows["chat"]["writers"], flows["chat"]["stores"]) == (["template"], False)
+    fleet.known |= {"journal": READY, "talker": READY}
+    flows = (await client.get("/v1/capabilities")).json()["flows"]
+    assert (flows["journal"]["available"], flows["chat"]["writers"]) == (True, ["model", "template"])

@@ -420,6 +420,23 @@ async def test_an_error_after_the_first_token_is_an_event(open_client, talking):
     assert set(told[-1]) == {"type", "content", "code", "request_id"}
 
 
+async def test_the_last_event_names_the_model(open_client, talking):
+    async with open_client(build_services(talking)) as client:
+        done = (await events(client))[-1]
+        assert (done["source"], done["model"], done["revision"], done["fallback"]) == (
+            "model",
+            "talker",
+            "f" * 40,
+            False,
+        )
+        talking.known = {**talking.known, "murmur": READY}
+        talking.down = {"talker": ModelNotReady("talker")}
+        done = (await events(client))[-1]
+        assert (done["model"], done["fallback"]) == ("murmur", True)
+        done = (await events(client, CRISIS))[-1]
+        assert (done["source"], done["model"], done["revision"], done["fallback"]) == ("template", None, None, False)
+
+
 async def test_every_stream_has_its_own_headers(open_client, talking):
     async with open_client(build_services(talking)) as client:
         counts = {len((await client.post(SEND, json={"message": "hello"})).headers.raw) for _ in range(5)}
@@ -590,12 +607,30 @@ async def test_another_tenants_conversations_do_not_exist(open_client, fleet, re
         ({"history": [{"role": "system", "content": "x"}]}, "history[0].role"),
         ({"country": "DEU"}, "country"),
         ({"surprise": 1}, "surprise"),
+        ({"history": [{"role": "user", "content": "x" * 2001}]}, "history[0].content"),
+        ({"history": [{"role": "assistant", "content": "x" * 5001}]}, "history[0].content"),
+        ({"context_metadata": {"k" * 41: 1}}, "context_metadata"),
+        ({"context_metadata": {"key": []}}, "context_metadata"),
+        ({"context_metadata": {"key": "x" * 201}}, "context_metadata"),
+        ({"context_metadata": []}, "context_metadata"),
     ],
 )
 async def test_wrong_fields_are_named(client, change, param):
     answer = await client.post(ENHANCED, json={"user_id": "u", "message": "hi", **change})
     assert answer.status_code == 422
     assert answer.json()["error"]["param"] == param
+
+
+async def test_the_longest_reply_comes_back_as_history(open_client, fleet):
+    with language_model() as fake:
+        fake.text = ("That sounds like a lot. " * 200)[:4000].strip()
+        async with open_client(build_services(fleet, language=connected(fake))) as client:
+            body = await ask(client, "I feel hopeless and it was a long day")
+            assert body["processing_metadata"]["source"] == "llm"
+            assert len(body["content"]) > len(fake.text), "with our hint at the help lines"
+            past = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": body["content"]}]
+            again = await ask(client, "and now?", history=past)
+    assert again["processing_metadata"]["conversation_turn"] == 2
 
 
 MARK = "XchatMarkX"
@@ -613,7 +648,9 @@ async def test_a_marked_message_stays_where_it_belongs(
         {"user_id": MARK + " ", "message": MARK},
         {"user_id": "u", "message": MARK * 300},
         {"user_id": "u", "message": MARK, "history": [{"role": MARK, "content": MARK}]},
-        {"user_id": "u", "message": MARK, MARK: 1} if failure else {"user_id": "u", "message": [MARK]},
+        {"user_id": "u", "message": MARK, "context_metadata": {MARK * 9: 1}},
+        {"user_id": "u", "message": MARK, "context_metadata": {MARK: [MARK]}},
+        {"user_id": "u", "message": [MARK]},
     ]
     with language_model() as fake:
         fake.text = f"{MARK} https://example.com"
@@ -624,7 +661,7 @@ async def test_a_marked_message_stays_where_it_belongs(
                 assert MARK not in json.dumps(body)
                 told = await events(client, message, conversation_id="c")
                 assert MARK not in json.dumps([each for each in told if each["type"] != "token"])
-            for body in wrong[:4]:
+            for body in wrong:
                 refused = await client.post(ENHANCED, json=body)
                 assert refused.status_code == 422
                 assert MARK not in refused.text

