@@ -25,7 +25,8 @@ from deployments.generation import Turn
 from model_store.errors import MusterError
 from serve_app.api.bodies import read
 from serve_app.api.calls import while_connected
-from serve_app.api.chat_flow import Asked, Companion, Known, Wrote
+from serve_app.api.chat_flow import Companion
+from serve_app.api.chat_known import Asked, Known, Wrote
 from serve_app.api.chat_schemas import (
     ANYONE,
     CONVERSATION_ID,

@@ -18,7 +18,8 @@ from deployments.chat.reply_check import Withheld
 from deployments.chat.template import DISCLAIMER
 from deployments.errors import DeadlineExceeded
 from serve_app.api.calls import while_connected
-from serve_app.api.chat_flow import Asked, Companion, Known, Wrote
+from serve_app.api.chat_flow import Companion
+from serve_app.api.chat_known import Asked, Known, Wrote
 from serve_app.api.errors import DEFECT, cause_of, describe_defect, error_body, row_for
 from serve_app.api.event_stream import MEDIA_TYPE, event
 from serve_app.api.exchange import exchange_of
