@@ -85,7 +85,7 @@ async def test_a_defect_is_logged_by_type_and_place(client, fleet, caplog):
     fleet.error = ValueError(MARK)
     answer = await client.post("/v1/embeddings", json={"model": "minilm", "input": "a"})
     assert answer.status_code == 500
-    (record,) = [record for record in caplog.records if record.name.startswith("serve_app")]
+    (record,) = [record for record in caplog.records if record.name == "ray.serve.muster"]
     assert "ValueError at http_fakes.py" in record.getMessage()
     assert answer.json()["error"]["request_id"] in record.getMessage()
     assert "Traceback" not in json.dumps(answer.json())
