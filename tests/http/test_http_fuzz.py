@@ -1,5 +1,7 @@
 """Schemathesis against the OpenAPI document, valid and invalid data alike: no 5xx."""
 
+import time
+
 import pytest
 import requests
 import schemathesis
@@ -36,7 +38,8 @@ FUZZ = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
-
+REDIS_RESTS_S = 3.0
+"""Longer than a breaker of Redis stays open."""
 
 schema = schemathesis.openapi.from_dict(create_app(build_services()).openapi())
 schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -60,4 +63,9 @@ def target(_redis_process: RedisProcess, tmp_path_factory):
 @schema.parametrize()
 @FUZZ
 def test_no_input_breaks_the_server(case, target):
-    case.call_and_validate(checks=CHECKS, **target)
+    answer = case.call(**target)
+    if answer.status_code == 503 and b"state_unavailable" in answer.content:
+        # Redis was late, on a machine that is busy; what that does is tested elsewhere, here it is about inputs.
+        time.sleep(REDIS_RESTS_S)
+        answer = case.call(**target)
+    case.validate_response(answer, checks=CHECKS)
