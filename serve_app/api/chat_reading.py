@@ -6,11 +6,9 @@ from typing import Any
 from starlette.requests import Request
 
 from deployments.chat.conversation import Reading
-from serve_app.api.exchange import exchange_of
-from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task
-from serve_app.api.names import Model
+from serve_app.api.labelling import Labelled, Labelling, Texts
 from serve_app.api.parts import Parts, detached
-from serve_app.api.roles import Answered, by_role
+from serve_app.api.roles import Answered
 from serve_app.api.services import Services
 
 READING_S = 3.0
@@ -40,16 +38,7 @@ class MessageReader:
 
     async def _labels(self, request: Request, role: str, message: str) -> Answered[Labelled]:
         texts = Texts([message], "window", True, "message")
-        apart = detached(request)
-
-        async def ask(model: Model) -> Labelled:
-            if model.task == "classification":
-                return await self._labelling.by_head(apart, model, role, texts)
-            if model.task == "embedding":
-                return await self._labelling.by_likeness(apart, model, role, texts)
-            raise wrong_task(model, "classify", model.task)
-
-        return await by_role(self._services, exchange_of(request), role, ask)
+        return await self._labelling.by_name(detached(request), role, role, texts)
 
 
 def _who(answered: Answered[Labelled] | None) -> dict[str, Any] | None:

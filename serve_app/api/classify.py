@@ -52,14 +52,7 @@ class LabelRoutes:
         if role is not None and role not in LABELS:
             raise InvalidInput(f"The role {role} does not classify; emotion and sentiment do.", "model")
 
-        async def ask(model: Model) -> Labelled:
-            if model.task == "classification":
-                return await self._labelling.by_head(request, model, role, texts)
-            if role is not None and model.task == "embedding":
-                return await self._labelling.by_likeness(request, model, role, texts)
-            raise wrong_task(model, "classify", model.task)
-
-        return _response(await by_role(self._services, exchange_of(request), asked.model, ask), asked.top_k)
+        return _response(await self._labelling.by_name(request, asked.model, role, texts), asked.top_k)
 
     async def zero_shot(self, request: Request) -> Response:
         """Labels that the request names, by entailment or, as a fallback, by likeness."""

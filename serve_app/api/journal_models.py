@@ -12,11 +12,10 @@ from starlette.requests import Request
 from deployments.errors import Cancelled, EngineFault, ModelNotReady, Overloaded
 from model_store.errors import MusterError, UnknownModel
 from serve_app.api.calls import first_error
-from serve_app.api.exchange import exchange_of
 from serve_app.api.fallback import ask_model
-from serve_app.api.labelling import Labelled, Labelling, Texts, wrong_task
+from serve_app.api.labelling import Labelled, Labelling, Texts
 from serve_app.api.names import Model, application_of, is_head, with_prefix
-from serve_app.api.roles import by_role, first_choice, state_of, while_ready
+from serve_app.api.roles import first_choice, state_of, while_ready
 from serve_app.api.services import Services
 
 ROLES = ("emotion", "sentiment", "embedding")
@@ -99,15 +98,7 @@ class JournalModels:
 
     async def _label(self, role: str, request: Request, texts: Sequence[str]) -> tuple[Rows, Who]:
         asked = Texts(texts, "window", single=False, name="entries")
-
-        async def ask(model: Model) -> Labelled:
-            if model.task == "classification":
-                return await self._labelling.by_head(request, model, role, asked)
-            if model.task == "embedding":
-                return await self._labelling.by_likeness(request, model, role, asked)
-            raise wrong_task(model, "classify", model.task)
-
-        answered = await by_role(self._services, exchange_of(request), role, ask)
+        answered = await self._labelling.by_name(request, role, role, asked)
         return _rows(answered.value), _who(answered.model, answered.value, answered.fallback)
 
     async def _embed(self, request: Request, texts: Sequence[str]) -> tuple[Rows, Who]:

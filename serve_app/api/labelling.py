@@ -13,8 +13,10 @@ from deployments.call import Answer
 from deployments.errors import EngineFault, InvalidInput
 from model_store.light_heads import head_address
 from serve_app.api.calls import first_error
+from serve_app.api.exchange import exchange_of
 from serve_app.api.fallback import ask_model
 from serve_app.api.names import Model, is_head, with_prefix
+from serve_app.api.roles import Answered, by_role
 from serve_app.api.services import Services
 
 Floats = NDArray[np.float32]
@@ -62,6 +64,19 @@ class Labelling:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    async def by_name(self, request: Request, name: str, role: str | None, asked: Texts) -> Answered[Labelled]:
+        """Labels of the model of this name, or for a role of who plays it, by whatever it comes to labels. Raises
+        ``InvalidInput`` for one that does not classify."""
+
+        async def ask(model: Model) -> Labelled:
+            if model.task == "classification":
+                return await self.by_head(request, model, role, asked)
+            if role is not None and model.task == "embedding":
+                return await self.by_likeness(request, model, role, asked)
+            raise wrong_task(model, "classify", model.task)
+
+        return await by_role(self._services, exchange_of(request), name, ask)
 
     async def by_head(self, request: Request, model: Model, role: str | None, asked: Texts) -> Labelled:
         """A classifier's own labels, or those of ``role``. Raises the first text's error."""

@@ -20,12 +20,10 @@ from serve_app.api.bodies import read
 from serve_app.api.embeddings import check_texts
 from serve_app.api.errors import responses
 from serve_app.api.exchange import exchange_of
-from serve_app.api.labelling import Labelled, Labelling, Texts
-from serve_app.api.names import Model
+from serve_app.api.labelling import Labelling, Texts
 from serve_app.api.observed_shapes import Transcripts as Body
 from serve_app.api.observed_shapes import TranscriptsAnswered
 from serve_app.api.openapi import json_body
-from serve_app.api.roles import by_role
 from serve_app.api.services import Services
 from serve_app.api.students import StudentId, check_student_id
 
@@ -112,13 +110,7 @@ class Transcripts:
         counted = [(text, sum(1 for one in sentences([text]) for _ in one.words)) for text in texts]
         spoken = [(text, words) for text, words in counted if words]
         asked = Texts([text for text, _ in spoken], "window", single=False, name="texts")
-
-        async def ask(model: Model) -> Labelled:
-            if model.task == "classification":
-                return await self._labelling.by_head(request, model, ROLE, asked)
-            return await self._labelling.by_likeness(request, model, ROLE, asked)
-
-        answered = await by_role(self._services, exchange_of(request), ROLE, ask)
+        answered = await self._labelling.by_name(request, ROLE, ROLE, asked)
         labelled = answered.value
         scores: list[dict[str, Any]] = [
             dict(zip(labelled.labels, map(float, row), strict=True)) for row in labelled.scores

@@ -3,6 +3,7 @@
 import json
 import threading
 import urllib.request
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Self
@@ -10,7 +11,7 @@ from typing import Any, Self
 from benchmarks.server import Server
 
 
-class Clients:
+class Clients(ABC):
     """One thread a question, which judges every answer. ``answers``: good ones by path; ``failures``: all others.
     ``pause_s``: between two questions, for what happens to the server."""
 
@@ -20,9 +21,9 @@ class Clients:
         self._url, self._stop, self._pause_s = server.url, threading.Event(), pause_s
         self._threads = [threading.Thread(target=self._ask, args=question) for question in questions.items()]
 
+    @abstractmethod
     def judge(self, path: str, answer: Any) -> None:
         """Raises what is wrong with an answer."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         for thread in self._threads:
