@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
+import orjson
 import pytest
 from made_journals import FIRST, make_journal
 from scipy import stats
@@ -23,9 +24,10 @@ NOISE_JOURNALS = 60
 
 
 def temporal(journal):
+    """Read back from JSON, which takes no number of numpy's."""
     found = analyse(Question(journal, ["temporal"]))
     assert not found.failed
-    return found.parts["temporal"]
+    return orjson.loads(orjson.dumps(found.parts["temporal"]))
 
 
 def insights(journal, kind):
